@@ -1,0 +1,159 @@
+//! What central says back: events, each at one global position, and verdicts on operations.
+//!
+//! The feed is the events that concern one branch, in order. Reading is lenient: an agent skips a
+//! kind it does not know (a newer central's) and goes on, so that central may be upgraded first.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::id::{OperationId, Seq, TicketId, TicketNumber};
+use crate::time::UnixMillis;
+
+/// One event as it travels.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Event {
+    /// Where it stands among all events of the organisation; only grows.
+    pub position: u64,
+    /// When central's ledger took it.
+    pub at: UnixMillis,
+    /// The kind's name.
+    pub kind: String,
+    /// What belongs to the kind; [`Event::body`] reads it.
+    pub body: Box<RawValue>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "body", rename_all = "snake_case")]
+pub enum EventBody {
+    /// Central holds a new ticket.
+    TicketFiled {
+        /// The ticket.
+        ticket: TicketId,
+        /// Its number at central, suffix included.
+        number: TicketNumber,
+    },
+    /// Central had to tell two tickets with one number apart; this one got the suffix.
+    TicketRenumbered {
+        /// The ticket concerned.
+        ticket: TicketId,
+        /// As the agent gave it out.
+        given: TicketNumber,
+        /// As it is called from now on.
+        number: TicketNumber,
+    },
+    /// Central holds a new comment.
+    CommentAdded {
+        /// The ticket it belongs to.
+        ticket: TicketId,
+        /// The operation that brought it.
+        operation: OperationId,
+    },
+    /// The branch took a ticket back.
+    TicketWithdrawn {
+        /// The ticket concerned.
+        ticket: TicketId,
+    },
+    /// Central keeps an operation without effect, for this reason (P6).
+    OperationRejected {
+        /// Absent where not even an id could be read.
+        operation: Option<OperationId>,
+        /// Why.
+        reason: Rejection,
+    },
+}
+
+impl EventBody {
+    /// Kind and body apart, as they are stored and sent.
+    pub fn to_parts(&self) -> (String, Box<RawValue>) {
+        #[derive(Deserialize)]
+        struct Parts {
+            kind: String,
+            body: Box<RawValue>,
+        }
+        // Written and read back by the same derive, with no map keys that could fail.
+        let text = serde_json::to_string(self).unwrap_or_default();
+        serde_json::from_str(&text).map_or_else(
+            |_| (String::new(), RawValue::NULL.to_owned()),
+            |Parts { kind, body }| (kind, body),
+        )
+    }
+}
+
+impl Event {
+    /// What happened, or `None` for a kind or a body that this version does not know.
+    pub fn body(&self) -> Option<EventBody> {
+        #[derive(Serialize)]
+        struct Parts<'a> {
+            kind: &'a str,
+            body: &'a RawValue,
+        }
+        let text = serde_json::to_string(&Parts {
+            kind: &self.kind,
+            body: &self.body,
+        })
+        .ok()?;
+        serde_json::from_str(&text).ok()
+    }
+}
+
+/// What central decided of an operation. Anything without a verdict was accepted as it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Verdict {
+    /// In effect.
+    Accepted,
+    /// In effect, under another ticket number.
+    Renumbered {
+        /// The number from now on.
+        number: TicketNumber,
+    },
+    /// Kept, acknowledged, without effect.
+    Rejected {
+        /// Why.
+        reason: Rejection,
+    },
+}
+
+/// Why an operation has no effect. The code is stable; the detail is for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{detail}")]
+pub struct Rejection {
+    /// For programs.
+    pub code: RejectionCode,
+    /// For people: names what is wrong and what to do. At most [`crate::limits::DETAIL_CHARS`].
+    pub detail: String,
+}
+
+/// The kinds of rejection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RejectionCode {
+    /// Not an operation at all.
+    Malformed,
+    /// A kind that this central does not know yet; kept whole until it does.
+    UnknownKind,
+    /// A field breaks a rule.
+    InvalidField,
+    /// It names a ticket that this branch does not have at central.
+    UnknownTicket,
+    /// The ticket had been withdrawn before.
+    AlreadyWithdrawn,
+    /// The ticket number is not one that this agent may give out.
+    ForeignNumber,
+    /// Another agent used this id.
+    IdTaken,
+    /// A code from a newer central.
+    #[serde(other)]
+    Other,
+}
+
+/// A verdict with the position of the operation it is on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerdictAt {
+    /// In the stream that was submitted.
+    pub seq: Seq,
+    /// What was decided.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}

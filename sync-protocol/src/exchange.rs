@@ -1,0 +1,157 @@
+//! The bodies of every call on the control lane, and the headers around them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::chain::Position;
+use crate::event::{Event, VerdictAt};
+use crate::id::{AgentId, StreamId};
+use crate::time::UnixMillis;
+
+/// The version that this crate speaks, in the header [`VERSION_HEADER`] of every request and answer.
+pub const PROTOCOL_VERSION: u32 = 1;
+/// Carries [`PROTOCOL_VERSION`].
+pub const VERSION_HEADER: &str = "branchline-protocol";
+/// Submits operations.
+pub const OPERATIONS_PATH: &str = "/v1/operations";
+/// Reads the feed: `?after=CURSOR&wait=SECONDS`.
+pub const FEED_PATH: &str = "/v1/feed";
+
+/// `POST /v1/operations`: the next operations of a stream, or none, to say that one lives.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Submission<'a> {
+    /// Whose next operations these are.
+    pub stream: StreamId,
+    /// Present until the stream's first acknowledgement when it continues another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<Continues>,
+    /// What they come after.
+    pub after: Position,
+    /// Their exact bytes, in order; at most [`crate::limits::SUBMISSION_OPERATIONS`].
+    #[serde(borrow)]
+    pub operations: Vec<&'a RawValue>,
+    /// How far the agent has read its feed; absent where it has read nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// How the agent is.
+    pub health: Health,
+}
+
+/// Why a stream begins where another ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Continues {
+    /// The stream that ended.
+    pub stream: StreamId,
+    /// What central must hold of it, because the new stream starts after that. Absent where all that
+    /// the journal retains is submitted again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Position>,
+    /// Why it ended.
+    pub cause: ForkCause,
+    /// Operations that the journal lost before the new stream's first and that will never come.
+    pub lost: u64,
+}
+
+/// Why an agent opened a new stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForkCause {
+    /// The agent was restored from an older image: central knew more of the stream, or other things.
+    AgentRestored,
+    /// Central was restored to before what the agent still has.
+    CentralRestored,
+    /// Rows of the journal were damaged on disk.
+    JournalDamaged,
+    /// A cause from a newer agent.
+    #[serde(other)]
+    Other,
+}
+
+/// How an agent is, for IT to see which branch is in trouble.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Health {
+    /// The agent's version.
+    pub version: String,
+    /// The agent's clock, for the skew.
+    pub clock: UnixMillis,
+    /// Operations not yet acknowledged.
+    pub waiting: u64,
+    /// When the oldest of them was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_waiting: Option<UnixMillis>,
+    /// Bytes free on the journal's disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_free: Option<u64>,
+    /// Operations of this journal that were found damaged before they were acknowledged.
+    #[serde(default)]
+    pub damaged: u64,
+}
+
+/// The answer to a [`Submission`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SubmissionReply {
+    /// How far this submission is durable at central: within what was submitted (P3).
+    pub acknowledged: Position,
+    /// Central's head of the stream, which may be further on.
+    pub head: Position,
+    /// Verdicts other than accepted on what was submitted, repeats included.
+    #[serde(default)]
+    pub verdicts: Vec<VerdictAt>,
+    /// News for the branch, as the feed would give them.
+    pub news: FeedReply,
+}
+
+/// The answer to `GET /v1/feed`, and part of a [`SubmissionReply`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FeedReply {
+    /// Events after the cursor, in order.
+    #[serde(default)]
+    pub feed: Vec<Event>,
+    /// The new cursor; opaque, at most [`crate::limits::CURSOR_BYTES`].
+    pub cursor: String,
+    /// The cursor was not of this ledger (it was restored): the feed starts again from the first
+    /// event. Events are repeatable, so that reading them twice is harmless.
+    #[serde(default)]
+    pub rewound: bool,
+    /// Central's clock.
+    pub server_time: UnixMillis,
+}
+
+/// A bearer secret and whose it is, as `Authorization: Bearer AGENT.SECRET` carries it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The agent.
+    pub agent: AgentId,
+    /// Its secret; 32 random bytes.
+    pub secret: [u8; 32],
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials")
+            .field("agent", &self.agent)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Credentials {
+    /// The value of the `Authorization` header.
+    pub fn to_header(&self) -> String {
+        format!("Bearer {}.{}", self.agent, crate::id::Digest(self.secret))
+    }
+
+    /// Reads the value of an `Authorization` header.
+    pub fn from_header(value: &str) -> Option<Self> {
+        let (agent, secret) = value.strip_prefix("Bearer ")?.split_once('.')?;
+        let secret: crate::id::Digest = secret.parse().ok()?;
+        Some(Self {
+            agent: agent.parse().ok()?,
+            secret: secret.0,
+        })
+    }
+
+    /// What central stores of the secret.
+    pub fn secret_hash(&self) -> crate::id::Digest {
+        crate::id::Digest(*blake3::hash(&self.secret).as_bytes())
+    }
+}
