@@ -1,0 +1,130 @@
+//! Opening a database file with the settings that the promises need, and nothing left to defaults.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+/// The oldest SQLite that may be linked, as `SQLITE_VERSION_NUMBER`.
+pub const LEAST_SQLITE: i32 = 3_051_003;
+
+/// What a commit guarantees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Synced before it returns: survives power loss (P1, P3).
+    Full,
+    /// Synced at checkpoints: survives a crash of the process, and a power loss may take the last
+    /// commits. For what can be made again.
+    Normal,
+}
+
+/// How a file is opened.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What a commit guarantees.
+    pub durability: Durability,
+    /// Page cache per connection, in KiB (P8).
+    pub cache_kib: u32,
+    /// Pages of 4 KiB at which the file is full, if bounded (P8).
+    pub most_pages: Option<u32>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Full,
+            cache_kib: 2_048,
+            most_pages: None,
+        }
+    }
+}
+
+/// Why a file could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The program was built with a SQLite that loses data.
+    #[error("the SQLite linked is {0}, and versions before 3.51.3 can lose commits; rebuild")]
+    SqliteTooOld(&'static str),
+    /// SQLite says no.
+    #[error("open {path}: {source}")]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+}
+
+/// The WAL file is cut back to this when it is reset, so that one burst does not keep the disk
+/// (WAL files grew to 115 GB elsewhere: codebase-memory-mcp#1137).
+const WAL_BYTES_KEPT: u32 = 16 * 1024 * 1024;
+/// How long a statement waits for another process's lock before it fails.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// Prepared statements kept per connection: all that either store has.
+const STATEMENTS_KEPT: usize = 64;
+
+/// Opens the file for writing, makes it if it is missing, and recovers it if it was left in use.
+pub fn open_writer(path: &Path, settings: &Settings) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let connection = open(path, flags, settings)?;
+    let synchronous = match settings.durability {
+        Durability::Full => "FULL",
+        Durability::Normal => "NORMAL",
+    };
+    let pragmas = || -> rusqlite::Result<()> {
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        connection.pragma_update(None, "synchronous", synchronous)?;
+        connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
+        connection
+            .pragma_update_and_check(None, "journal_size_limit", WAL_BYTES_KEPT, |_| Ok(()))?;
+        if let Some(pages) = settings.most_pages {
+            connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+        }
+        connection.pragma_update(None, "foreign_keys", "OFF")
+    };
+    pragmas().map_err(|source| OpenError::Sqlite {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(connection)
+}
+
+/// Opens an existing file for reading. The connection refuses to write and does not checkpoint.
+pub fn open_reader(path: &Path, settings: &Settings) -> Result<Connection, OpenError> {
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, settings)?;
+    connection
+        .pragma_update(None, "query_only", true)
+        .and_then(|()| {
+            connection.set_db_config(
+                rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE,
+                true,
+            )
+        })
+        .map_err(|source| OpenError::Sqlite {
+            path: path.to_owned(),
+            source,
+        })?;
+    Ok(connection)
+}
+
+fn open(path: &Path, flags: OpenFlags, settings: &Settings) -> Result<Connection, OpenError> {
+    if rusqlite::version_number() < LEAST_SQLITE {
+        return Err(OpenError::SqliteTooOld(rusqlite::version()));
+    }
+    let at = |source| OpenError::Sqlite {
+        path: path.to_owned(),
+        source,
+    };
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(at)?;
+    connection.busy_timeout(LOCK_WAIT).map_err(at)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    let cache = -i64::from(settings.cache_kib);
+    connection
+        .pragma_update(None, "cache_size", cache)
+        .map_err(at)?;
+    connection
+        .pragma_update(None, "temp_store", "MEMORY")
+        .map_err(at)?;
+    Ok(connection)
+}
