@@ -155,3 +155,40 @@ impl Credentials {
         crate::id::Digest(*blake3::hash(&self.secret).as_bytes())
     }
 }
+
+/// A [`Submission`] without its operations.
+#[derive(Debug, Clone, Serialize)]
+pub struct SubmissionHead {
+    /// See [`Submission::stream`].
+    pub stream: StreamId,
+    /// See [`Submission::continues`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub continues: Option<Continues>,
+    /// See [`Submission::after`].
+    pub after: Position,
+    /// See [`Submission::cursor`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// See [`Submission::health`].
+    pub health: Health,
+}
+
+/// The body of a submission: the head's members, then each operation's bytes as they are. The bytes
+/// come from a journal that encoded them; they are copied, not read again.
+pub fn encode_submission(head: &SubmissionHead, operations: &[&[u8]]) -> Vec<u8> {
+    let mut body = serde_json::to_vec(head).unwrap_or_default();
+    body.pop(); // the object's closing brace
+    let bytes: usize = operations.iter().map(|operation| operation.len() + 1).sum();
+    body.reserve(bytes + OPERATIONS_MEMBER.len() + 2);
+    body.extend_from_slice(OPERATIONS_MEMBER);
+    for (index, operation) in operations.iter().enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(operation);
+    }
+    body.extend_from_slice(b"]}");
+    body
+}
+
+const OPERATIONS_MEMBER: &[u8] = br#","operations":["#;

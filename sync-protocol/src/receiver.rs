@@ -47,8 +47,9 @@ pub enum Placement {
 pub struct Holdings {
     /// The head of the stream submitted to, or `None` where it is new.
     pub head: Option<Position>,
-    /// The head of the stream that it continues, where there is one and it is known.
-    pub continued: Option<Position>,
+    /// The digest that central holds of the stream that it continues at [`Continues::at`]; `None`
+    /// where central holds nothing there or nothing is needed.
+    pub continued: Option<Digest>,
 }
 
 /// Places a submission. `digest_at` gives the digest that central holds at a position of the stream,
@@ -106,12 +107,13 @@ pub fn place<E>(
     })
 }
 
-/// A new stream starts after operations that central was restored to before.
+/// A new stream starts after operations that central was restored to before. The digest decides: as
+/// many operations of another copy of the journal may have taken their place since.
 fn lacks_what_it_continues(central: Holdings, continues: Option<&Continues>) -> bool {
     let Some(needed) = continues.and_then(|continues| continues.at) else {
         return false;
     };
-    central.continued.map_or(Seq(0), |head| head.seq) < needed.seq
+    needed.seq > Seq(0) && central.continued != Some(needed.digest)
 }
 
 /// Whose stream an operation came in.

@@ -1,1 +1,25 @@
-//! x
+//! The agent's local API: what a person's program says to the agent on the same machine.
+//!
+//! Stands before `intake` on the data's way. The CLI and the desktop client use it, over a Unix socket
+//! or a named pipe; the agent serves the same types. Knows no SQL and no rules: those live in the
+//! agent, and errors come back as problem documents that name the field and who must act.
+
+mod client;
+mod status;
+mod ticket;
+
+pub use client::{Client, ClientError};
+pub use status::{LastError, LinkState, LinkStatus, Status};
+pub use ticket::{
+    AddComment, Delivery, Entry, EntryKind, FileTicket, OperationSaved, TicketDetails, TicketList,
+    TicketSummary, WithdrawTicket,
+};
+
+/// `POST` files a ticket; `GET ?before=SERIAL&limit=N` lists them, newest first.
+pub const TICKETS_PATH: &str = "/v1/tickets";
+/// `GET`: how the agent is.
+pub const STATUS_PATH: &str = "/v1/status";
+/// Bytes of a request body: the longest texts with every character escaped.
+pub const REQUEST_BYTES: usize = 256 * 1024;
+/// Tickets in one answer to a list.
+pub const LIST_TICKETS: u32 = 200;

@@ -1,0 +1,149 @@
+//! The client: one request, one answer, over the agent's socket or pipe.
+
+use std::path::Path;
+use std::time::Duration;
+
+use branchline_protocol::id::TicketNumber;
+use branchline_protocol::problem::{ErrorClass, Problem};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{
+    AddComment, FileTicket, OperationSaved, STATUS_PATH, Status, TICKETS_PATH, TicketDetails,
+    TicketList, WithdrawTicket,
+};
+
+/// Longer than the agent's own bound on a commit; beyond it the agent is not coming back.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why there is no good answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The agent is not running, or this user may not speak to it.
+    #[error("the agent does not answer at {socket}: {fault}")]
+    NotRunning {
+        /// The socket or pipe.
+        socket: String,
+        /// What the operating system said.
+        fault: String,
+    },
+    /// The agent said no.
+    #[error("{}", .0.detail)]
+    Problem(Box<Problem>),
+    /// What answered is not the agent.
+    #[error("what answers is not a Branchline agent: {0}")]
+    Unreadable(String),
+}
+
+impl ClientError {
+    /// Who must act.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::NotRunning { .. } => ErrorClass::TryAgain,
+            Self::Problem(problem) => problem.class,
+            Self::Unreadable(_) => ErrorClass::CallIt,
+        }
+    }
+}
+
+/// A handle on the local agent. Cheap to keep; finds the agent again after a restart by itself.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    socket: String,
+}
+
+impl Client {
+    /// A client of the agent at this Unix socket or named pipe. Connects at the first request.
+    pub fn new(socket: &Path) -> Result<Self, ClientError> {
+        // No TLS is spoken here; the HTTP client wants to know which one it would be.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
+        #[cfg(unix)]
+        let builder = builder.unix_socket(socket);
+        #[cfg(windows)]
+        let builder = builder.windows_named_pipe(socket);
+        let http = builder.build().map_err(|fault| ClientError::Unreadable(fault.to_string()))?;
+        Ok(Self { http, socket: socket.display().to_string() })
+    }
+
+    /// Files a ticket. An `Ok` means that it is on disk (P1).
+    pub async fn file_ticket(&self, ticket: &FileTicket) -> Result<OperationSaved, ClientError> {
+        self.post(TICKETS_PATH, ticket).await
+    }
+
+    /// Adds a comment.
+    pub async fn add_comment(
+        &self,
+        number: &TicketNumber,
+        comment: &AddComment,
+    ) -> Result<OperationSaved, ClientError> {
+        self.post(&format!("{TICKETS_PATH}/{number}/comments"), comment).await
+    }
+
+    /// Takes a ticket back.
+    pub async fn withdraw_ticket(
+        &self,
+        number: &TicketNumber,
+        withdrawal: &WithdrawTicket,
+    ) -> Result<OperationSaved, ClientError> {
+        self.post(&format!("{TICKETS_PATH}/{number}/withdrawal"), withdrawal).await
+    }
+
+    /// Tickets before this serial, newest first.
+    pub async fn tickets(&self, before: Option<u32>, limit: u32) -> Result<TicketList, ClientError> {
+        let before = before.map_or_else(String::new, |before| format!("&before={before}"));
+        self.get(&format!("{TICKETS_PATH}?limit={limit}{before}")).await
+    }
+
+    /// One ticket with all that came after it.
+    pub async fn ticket(&self, number: &TicketNumber) -> Result<TicketDetails, ClientError> {
+        self.get(&format!("{TICKETS_PATH}/{number}")).await
+    }
+
+    /// How the agent is.
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        self.get(STATUS_PATH).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.answer(self.http.get(format!("http://agent{path}"))).await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        self.answer(self.http.post(format!("http://agent{path}")).json(body)).await
+    }
+
+    async fn answer<T: DeserializeOwned>(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<T, ClientError> {
+        let not_running = |fault: reqwest::Error| ClientError::NotRunning {
+            socket: self.socket.clone(),
+            fault: innermost(&fault),
+        };
+        let response = request.send().await.map_err(not_running)?;
+        let succeeded = response.status().is_success();
+        let body = response.bytes().await.map_err(not_running)?;
+        if succeeded {
+            return serde_json::from_slice(&body)
+                .map_err(|fault| ClientError::Unreadable(fault.to_string()));
+        }
+        let problem = serde_json::from_slice(&body)
+            .map_err(|fault| ClientError::Unreadable(fault.to_string()))?;
+        Err(ClientError::Problem(Box::new(problem)))
+    }
+}
+
+/// The cause at the bottom is the one that a person can act on ("permission denied").
+fn innermost(fault: &dyn std::error::Error) -> String {
+    let mut cause = fault;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}

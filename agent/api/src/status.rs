@@ -1,0 +1,84 @@
+//! How the agent is, in terms that a person and a script can read.
+
+use branchline_protocol::chain::Position;
+use branchline_protocol::id::{AgentId, BranchCode, Seq, StreamId};
+use branchline_protocol::problem::ErrorClass;
+use branchline_protocol::time::UnixMillis;
+use serde::{Deserialize, Serialize};
+
+/// `GET /v1/status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The agent's version.
+    pub version: String,
+    /// The branch.
+    pub branch: BranchCode,
+    /// Which of the branch's agents.
+    pub ordinal: u16,
+    /// The agent's identity.
+    pub agent: AgentId,
+    /// Where central is.
+    pub server: String,
+    /// The way to central.
+    pub link: LinkStatus,
+    /// Operations saved here and not yet acknowledged by central.
+    pub waiting: u64,
+    /// When the oldest of them was saved.
+    pub oldest_waiting: Option<UnixMillis>,
+    /// When central last acknowledged an operation.
+    pub last_acknowledgement: Option<UnixMillis>,
+    /// What went wrong last, whether or not it has passed.
+    pub last_error: Option<LastError>,
+    /// Operations that central did not accept, within the retention time.
+    pub rejected: u64,
+    /// Operations whose record was found damaged before central had them.
+    pub damaged: u64,
+    /// Bytes that the journal takes.
+    pub journal_bytes: u64,
+    /// Bytes that it may take.
+    pub journal_limit_bytes: u64,
+    /// Bytes free on its disk.
+    pub disk_free: Option<u64>,
+    /// The journal's present stream.
+    pub stream: StreamId,
+    /// Its last operation.
+    pub head: Seq,
+    /// How far central has acknowledged it.
+    pub acknowledged: Position,
+}
+
+/// The way to central.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkStatus {
+    /// What it is now.
+    pub state: LinkState,
+    /// Since when.
+    pub since: UnixMillis,
+    /// When the agent tries again, while it is not connected.
+    pub next_attempt: Option<UnixMillis>,
+}
+
+/// What the way to central is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkState {
+    /// The agent has started and not yet heard anything.
+    Starting,
+    /// Central answers.
+    Connected,
+    /// Central cannot be reached, or asks to wait.
+    Waiting,
+    /// Central answers and refuses this agent: IT must act.
+    Refused,
+}
+
+/// Something that went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastError {
+    /// When.
+    pub at: UnixMillis,
+    /// Who must act.
+    pub class: ErrorClass,
+    /// One sentence.
+    pub words: String,
+}

@@ -1,0 +1,160 @@
+//! Tickets as the branch sees them.
+
+use branchline_protocol::event::Rejection;
+use branchline_protocol::id::{OperationId, TicketId, TicketNumber};
+use branchline_protocol::operation::{Contact, Priority};
+use branchline_protocol::time::LocalTime;
+use serde::{Deserialize, Serialize};
+
+/// `POST /v1/tickets`. Limits are those of [`branchline_protocol::limits`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileTicket {
+    /// Names the filing, so that asking again after a lost answer files nothing twice. The agent
+    /// makes one where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<OperationId>,
+    /// One line.
+    pub subject: String,
+    /// Any number of lines.
+    pub description: String,
+    /// Free text until central sends a catalogue; `general` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    /// `normal` where absent.
+    #[serde(default)]
+    pub priority: Priority,
+    /// Whom to ask; the caller's user name where it is empty.
+    #[serde(default)]
+    pub contact: Contact,
+    /// The device or workplace concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asset: Option<String>,
+}
+
+/// `POST /v1/tickets/NUMBER/comments`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddComment {
+    /// As in [`FileTicket`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<OperationId>,
+    /// Any number of lines.
+    pub text: String,
+}
+
+/// `POST /v1/tickets/NUMBER/withdrawal`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WithdrawTicket {
+    /// As in [`FileTicket`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<OperationId>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The answer to everything that saves: given only after the commit was synced (P1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperationSaved {
+    /// The operation.
+    pub operation: OperationId,
+    /// The ticket that it made or belongs to.
+    pub number: TicketNumber,
+    /// When it was saved, by the branch's clock.
+    pub saved_at: LocalTime,
+    /// It had been saved before under the same id, and nothing was added.
+    pub repeated: bool,
+}
+
+/// How far an operation has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Delivery {
+    /// Saved here, not yet acknowledged by central.
+    Waiting,
+    /// Central has it, durably.
+    Received,
+    /// Central has it and did not accept it.
+    Rejected {
+        /// Why, and what to do.
+        reason: Rejection,
+    },
+    /// Its record was damaged on this disk before central had it; it must be filed again.
+    Damaged,
+}
+
+/// One line of the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketSummary {
+    /// The number to use, with central's suffix if it got one.
+    pub number: TicketNumber,
+    /// For ever.
+    pub id: TicketId,
+    /// As filed.
+    pub subject: String,
+    /// As filed.
+    pub category: String,
+    /// As filed.
+    pub priority: Priority,
+    /// Operating-system user who filed it.
+    pub reporter: String,
+    /// By the branch's clock.
+    pub filed_at: LocalTime,
+    /// How far it has come.
+    pub delivery: Delivery,
+    /// Taken back by the branch.
+    pub withdrawn: bool,
+}
+
+/// The answer to a list, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketList {
+    /// At most [`crate::LIST_TICKETS`].
+    pub tickets: Vec<TicketSummary>,
+    /// The `before` of the next page, absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u32>,
+}
+
+/// `GET /v1/tickets/NUMBER`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketDetails {
+    /// What the list says.
+    pub summary: TicketSummary,
+    /// As filed.
+    pub description: String,
+    /// As filed.
+    pub contact: Contact,
+    /// As filed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asset: Option<String>,
+    /// What came after the filing, in order.
+    pub entries: Vec<Entry>,
+}
+
+/// What came after the filing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// What it is.
+    pub kind: EntryKind,
+    /// Its text; empty for a withdrawal without reason.
+    pub text: String,
+    /// Operating-system user.
+    pub by: String,
+    /// By the branch's clock.
+    pub at: LocalTime,
+    /// How far it has come.
+    pub delivery: Delivery,
+}
+
+/// The kinds of [`Entry`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryKind {
+    /// A comment by the branch.
+    Comment,
+    /// The branch took the ticket back.
+    Withdrawal,
+}

@@ -1,0 +1,69 @@
+//! Wiring: opens the store, binds the local API, starts the sync loop, and ends them in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{Config, Registration};
+use crate::intake::local_api::{self, Desk, Identity};
+use crate::link::Link;
+use crate::platform::{LocalListener, restrict_to_owner};
+use crate::store::{Store, StoreSettings};
+use crate::sync::{Appended, SyncLoop};
+
+/// How long requests under way may take at shutdown; what is saved is saved either way.
+const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+
+/// Runs the agent until `shutdown`. `ready` is called once the local API accepts connections.
+pub async fn run(
+    config: Config,
+    shutdown: CancellationToken,
+    ready: impl FnOnce(),
+) -> anyhow::Result<()> {
+    let registration = Registration::read(&config.registration_path())?;
+    let link = Link::new(&config.server, &registration.credentials)?;
+    let listener = LocalListener::bind(&config.socket)
+        .with_context(|| format!("listen on {}", config.socket.display()))?;
+    let settings = StoreSettings {
+        folder: config.data_dir.clone(),
+        limit_bytes: config.journal_limit_bytes(),
+        branch: registration.branch.clone(),
+        ordinal: registration.ordinal,
+    };
+    let opened = tokio::task::spawn_blocking(move || Store::open(settings, crate::ids::now()));
+    let store = Arc::new(opened.await??);
+    restrict_to_owner(&config.data_dir).context("protect the data folder")?;
+    let appended = Arc::new(Appended::default());
+    let (sync, status) =
+        SyncLoop::new(store.clone(), link, appended.clone(), config.retention()).await?;
+    let identity = Identity {
+        branch: registration.branch,
+        ordinal: registration.ordinal,
+        agent: registration.credentials.agent,
+        server: config.server,
+    };
+    tracing::info!(branch = %identity.branch, agent = %identity.agent, "the agent runs");
+    let desk = Arc::new(Desk {
+        store,
+        appended,
+        sync: status,
+        identity,
+    });
+
+    let tasks = TaskTracker::new();
+    tasks.spawn(sync.run(shutdown.clone()));
+    tasks.spawn(local_api::serve(listener, desk, shutdown.clone()));
+    ready();
+    shutdown.cancelled().await;
+    tasks.close();
+    if tokio::time::timeout(DRAIN_WITHIN, tasks.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!("requests under way were cut off at shutdown");
+    }
+    Ok(())
+}

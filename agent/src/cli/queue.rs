@@ -1,0 +1,174 @@
+//! `queue`: a look into the journal's file for IT, whether the agent runs or not.
+
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use crate::config::{Config, Registration};
+use crate::store::JOURNAL_FILE;
+use crate::store::inspect::{Inspection, QueueLine};
+
+use super::{CliError, FOUND_SOMETHING, output};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum QueueCommand {
+    /// List what waits for central, oldest first
+    List(ListArgs),
+    /// Read the whole journal and check it against its checksums and acknowledgements
+    Verify(VerifyArgs),
+    /// Write the journal out, one operation a line, whatever can be read of it
+    Export(ExportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// How many
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    /// Ids and chain digests only, for `branchline-server audit`
+    #[arg(long)]
+    digest: bool,
+    /// Write to this file instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub(super) fn execute(command: QueueCommand, config: &Config) -> Result<ExitCode, CliError> {
+    let journal = config.data_dir.join(JOURNAL_FILE);
+    let journal = Inspection::open(&journal).map_err(|fault| {
+        CliError::call_it(format!(
+            "{fault} (the journal can be read by the service and by IT only)"
+        ))
+    })?;
+    match command {
+        QueueCommand::List(args) => list(&args, &journal),
+        QueueCommand::Verify(args) => verify(&args, &journal),
+        QueueCommand::Export(args) => export(&args, config, &journal),
+    }
+}
+
+#[derive(Serialize)]
+struct Waiting<'a> {
+    waiting: u64,
+    operations: &'a [QueueLine],
+}
+
+fn list(args: &ListArgs, journal: &Inspection) -> Result<ExitCode, CliError> {
+    let (lines, waiting) = journal
+        .waiting(args.limit as usize)
+        .map_err(CliError::call_it)?;
+    if args.json {
+        output::json(&Waiting {
+            waiting,
+            operations: &lines,
+        });
+        return Ok(ExitCode::SUCCESS);
+    }
+    if lines.is_empty() {
+        output::line("Nothing waits; central has everything.");
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::line(&format!(
+        "{:>9} {:<24} {:<17} {:>7} ABOUT",
+        "SEQ", "ASKED AT", "KIND", "BYTES"
+    ));
+    for line in &lines {
+        let at = line
+            .at
+            .map_or_else(String::new, |at| at.to_string().chars().take(19).collect());
+        let kind = output::cell(&line.kind, 17);
+        let about = output::cell(&line.about, 60);
+        output::line(&format!(
+            "{:>9} {at:<24} {kind:<17} {:>7} {about}",
+            line.seq.0, line.bytes
+        ));
+    }
+    let shown = lines.len() as u64;
+    if shown < waiting {
+        output::line(&format!(
+            "… and {} more (--limit)",
+            output::count(waiting - shown)
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn verify(args: &VerifyArgs, journal: &Inspection) -> Result<ExitCode, CliError> {
+    let progress = |done, total| {
+        output::progress(&format!(
+            "{} of {}",
+            output::count(done),
+            output::count(total)
+        ));
+    };
+    let found = journal.verify(progress).map_err(CliError::call_it)?;
+    output::progress_done();
+    let sound = found.damaged.is_empty() && found.disagreeing.is_empty();
+    if args.json {
+        output::json(&found);
+    } else {
+        output::line(&format!(
+            "{} operations in the journal, {} waiting: {} damaged, {} not as acknowledged — {}",
+            output::count(found.operations),
+            output::count(found.waiting),
+            found.damaged.len(),
+            found.disagreeing.len(),
+            if sound {
+                "sound"
+            } else {
+                "call IT; the agent sends what is sound"
+            },
+        ));
+        for position in found.damaged.iter().take(20) {
+            output::line(&format!("damaged: position {position}"));
+        }
+    }
+    Ok(if sound {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FOUND_SOMETHING)
+    })
+}
+
+fn export(args: &ExportArgs, config: &Config, journal: &Inspection) -> Result<ExitCode, CliError> {
+    let mut out: Box<dyn Write> =
+        match &args.output {
+            Some(path) => Box::new(std::fs::File::create(path).map_err(|fault| {
+                CliError::fix_input(format!("write {}: {fault}", path.display()))
+            })?),
+            None => Box::new(std::io::stdout().lock()),
+        };
+    let mut out = BufWriter::with_capacity(64 * 1024, &mut out);
+    let written = if args.digest {
+        let registration = Registration::read(&config.registration_path())?;
+        journal.export_digests(
+            registration.credentials.agent,
+            &registration.branch,
+            &mut out,
+        )
+    } else {
+        journal.export_operations(&mut out)
+    };
+    match written.and_then(|()| out.flush()) {
+        // `| head` has seen enough.
+        Err(fault) if fault.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        other => other.map(|()| ExitCode::SUCCESS).map_err(CliError::call_it),
+    }
+}

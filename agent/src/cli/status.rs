@@ -1,0 +1,106 @@
+//! `status`: the truth in one screen.
+
+use std::process::ExitCode;
+
+use branchline_agent_api::{Client, LinkState, Status};
+use branchline_protocol::time::UnixMillis;
+use clap::Args;
+
+use super::{CliError, output};
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn execute(args: StatusArgs, client: Client) -> Result<ExitCode, CliError> {
+    let status = client.status().await?;
+    if args.json {
+        output::json(&status);
+    } else {
+        for line in lines(&status, crate::ids::now()) {
+            output::line(&line);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn lines(status: &Status, now: UnixMillis) -> Vec<String> {
+    let field = |name: &str, text: String| format!("{name:<18} {text}");
+    let at = |at: UnixMillis| format!("{} ({})", output::moment(at), output::ago(at, now));
+    let agent = format!("agent {} of branch {}", status.ordinal, status.branch);
+    let mut lines = vec![
+        field("Branchline", format!("{agent}, version {}", status.version)),
+        field("Central", output::safe(&status.server)),
+        field("Link", link(status, now)),
+        field("Waiting", waiting(status)),
+    ];
+    if let Some(oldest) = status.oldest_waiting {
+        lines.push(field("Oldest waiting", at(oldest)));
+    }
+    let acknowledged = status
+        .last_acknowledgement
+        .map_or_else(|| "never".to_owned(), at);
+    lines.push(field("Last acknowledged", acknowledged));
+    if status.rejected > 0 {
+        let text = format!("{} (see `ticket list`)", operations(status.rejected));
+        lines.push(field("Not accepted", text));
+    }
+    if status.damaged > 0 {
+        let text = format!("{} on this disk; call IT", operations(status.damaged));
+        lines.push(field("Damaged", text));
+    }
+    let error = status.last_error.as_ref().map_or_else(
+        || "none since the agent started".to_owned(),
+        |error| {
+            format!(
+                "{}: {} ({})",
+                at(error.at),
+                output::safe(&error.words),
+                error.class
+            )
+        },
+    );
+    lines.push(field("Last error", error));
+    let used = output::size(status.journal_bytes);
+    let free = status.disk_free.map_or_else(String::new, |free| {
+        format!(", {} free on its disk", output::size(free))
+    });
+    let limit = output::size(status.journal_limit_bytes);
+    lines.push(field("Journal", format!("{used} of {limit}{free}")));
+    lines
+}
+
+fn link(status: &Status, now: UnixMillis) -> String {
+    let since = output::moment(status.link.since);
+    let next = status.link.next_attempt.map_or_else(String::new, |next| {
+        let seconds = next.0.saturating_sub(now.0).max(0) / 1_000;
+        format!("; next attempt in {seconds} s")
+    });
+    match status.link.state {
+        LinkState::Starting => format!("starting, nothing heard yet (since {since})"),
+        LinkState::Connected => format!("connected since {since}"),
+        LinkState::Waiting => format!("no connection since {since}{next}. Nothing is lost."),
+        LinkState::Refused => {
+            format!("central refuses this agent since {since}{next}. Nothing is lost; call IT.")
+        }
+    }
+}
+
+fn waiting(status: &Status) -> String {
+    if status.waiting == 0 {
+        return "nothing; central has everything".to_owned();
+    }
+    operations(status.waiting)
+}
+
+fn operations(count: u64) -> String {
+    let noun = if count == 1 {
+        "operation"
+    } else {
+        "operations"
+    };
+    format!("{} {noun}", output::count(count))
+}

@@ -1,0 +1,359 @@
+//! `ticket`: file, list, show, comment, withdraw.
+
+use std::io::{IsTerminal, Read};
+use std::process::ExitCode;
+
+use branchline_agent_api::{
+    AddComment, Client, ClientError, Delivery, EntryKind, FileTicket, OperationSaved,
+    TicketDetails, TicketSummary, WithdrawTicket,
+};
+use branchline_protocol::id::{OperationId, TicketNumber};
+use branchline_protocol::limits;
+use branchline_protocol::operation::{Contact, Priority};
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::{CliError, output};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TicketCommand {
+    /// File a ticket; it is saved when the command says so, link or no link
+    New(NewArgs),
+    /// List tickets, newest first
+    List(ListArgs),
+    /// Show a ticket with all that came after it
+    Show(ShowArgs),
+    /// Add a comment to a ticket
+    Comment(CommentArgs),
+    /// Take a ticket back; it stays on record
+    Withdraw(WithdrawArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NewArgs {
+    /// One line that says what is wrong
+    #[arg(long, short)]
+    subject: String,
+    /// The whole story; `-` or nothing reads it from standard input
+    #[arg(long, short)]
+    description: Option<String>,
+    /// What it is about
+    #[arg(long, short)]
+    category: Option<String>,
+    /// How much it hurts
+    #[arg(long, short, value_enum, default_value_t = PriorityArg::Normal)]
+    priority: PriorityArg,
+    /// Whom to ask; your user name if nothing is given
+    #[arg(long)]
+    contact_name: Option<String>,
+    /// Telephone number of the contact
+    #[arg(long)]
+    contact_phone: Option<String>,
+    /// Mail address of the contact
+    #[arg(long)]
+    contact_mail: Option<String>,
+    /// Device or workplace concerned
+    #[arg(long)]
+    asset: Option<String>,
+    #[command(flatten)]
+    repeat: RepeatArgs,
+}
+
+#[derive(Debug, Args)]
+struct RepeatArgs {
+    /// Id of this filing (a UUID), for scripts: the same id never files twice
+    #[arg(long, value_name = "UUID")]
+    id: Option<OperationId>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum PriorityArg {
+    Low,
+    Normal,
+    High,
+    Urgent,
+}
+
+impl From<PriorityArg> for Priority {
+    fn from(arg: PriorityArg) -> Self {
+        match arg {
+            PriorityArg::Low => Self::Low,
+            PriorityArg::Normal => Self::Normal,
+            PriorityArg::High => Self::High,
+            PriorityArg::Urgent => Self::Urgent,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// How many
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
+    limit: u32,
+    /// Only tickets before this one
+    #[arg(long, value_name = "NUMBER")]
+    before: Option<TicketNumber>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// Such as LYN-000042
+    number: TicketNumber,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CommentArgs {
+    /// Such as LYN-000042
+    number: TicketNumber,
+    /// The text; `-` or nothing reads it from standard input
+    text: Option<String>,
+    #[command(flatten)]
+    repeat: RepeatArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WithdrawArgs {
+    /// Such as LYN-000042
+    number: TicketNumber,
+    /// Why
+    #[arg(long)]
+    reason: Option<String>,
+    #[command(flatten)]
+    repeat: RepeatArgs,
+}
+
+pub(super) async fn execute(command: TicketCommand, client: Client) -> Result<ExitCode, CliError> {
+    match command {
+        TicketCommand::New(args) => new(args, &client).await?,
+        TicketCommand::List(args) => list(args, &client).await?,
+        TicketCommand::Show(args) => show(args, &client).await?,
+        TicketCommand::Comment(args) => comment(args, &client).await?,
+        TicketCommand::Withdraw(args) => withdraw(args, &client).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn new(args: NewArgs, client: &Client) -> Result<(), CliError> {
+    let contact = Contact {
+        name: args.contact_name,
+        phone: args.contact_phone,
+        mail: args.contact_mail,
+    };
+    let ticket = FileTicket {
+        id: Some(id_or_new(args.repeat.id)),
+        subject: args.subject,
+        description: text_or_stdin(args.description, "description")?,
+        category: args.category,
+        priority: args.priority.into(),
+        contact,
+        asset: args.asset,
+    };
+    let saved = twice(|| client.file_ticket(&ticket)).await?;
+    report(&saved, args.repeat.json, "Saved as");
+    Ok(())
+}
+
+async fn comment(args: CommentArgs, client: &Client) -> Result<(), CliError> {
+    let text = text_or_stdin(args.text, "text")?;
+    let comment = AddComment {
+        id: Some(id_or_new(args.repeat.id)),
+        text,
+    };
+    let saved = twice(|| client.add_comment(&args.number, &comment)).await?;
+    report(&saved, args.repeat.json, "Comment saved on");
+    Ok(())
+}
+
+async fn withdraw(args: WithdrawArgs, client: &Client) -> Result<(), CliError> {
+    let withdrawal = WithdrawTicket {
+        id: Some(id_or_new(args.repeat.id)),
+        reason: args.reason,
+    };
+    let saved = twice(|| client.withdraw_ticket(&args.number, &withdrawal)).await?;
+    report(&saved, args.repeat.json, "Withdrawal saved of");
+    Ok(())
+}
+
+fn id_or_new(id: Option<OperationId>) -> OperationId {
+    id.unwrap_or_else(|| OperationId(crate::ids::new_uuid(crate::ids::now())))
+}
+
+/// Asks again once where the connection broke: the agent may have saved it, and the id makes asking
+/// again harmless.
+async fn twice<F, A>(ask: F) -> Result<OperationSaved, ClientError>
+where
+    F: Fn() -> A,
+    A: Future<Output = Result<OperationSaved, ClientError>>,
+{
+    match ask().await {
+        Err(ClientError::NotRunning { .. }) => ask().await,
+        other => other,
+    }
+}
+
+fn report(saved: &OperationSaved, json: bool, what: &str) {
+    if json {
+        return output::json(saved);
+    }
+    let before = if saved.repeated {
+        " (it had been saved before)"
+    } else {
+        ""
+    };
+    output::line(&format!(
+        "{what} {}{before}. It is safe on this computer and goes to central by itself.",
+        saved.number
+    ));
+}
+
+/// Text from the option, or from standard input; reads no more than could be accepted.
+fn text_or_stdin(text: Option<String>, field: &str) -> Result<String, CliError> {
+    match text {
+        Some(text) if text != "-" => return Ok(text),
+        None if std::io::stdin().is_terminal() => {
+            return Err(CliError::fix_input(format!(
+                "{field} is missing; give it as an argument or on standard input"
+            )));
+        }
+        _ => {}
+    }
+    let most = limits::TEXT_CHARS * 4 + 1;
+    let mut bytes = Vec::new();
+    std::io::stdin().take(most as u64).read_to_end(&mut bytes)?;
+    if bytes.len() == most {
+        return Err(CliError::fix_input(format!(
+            "{field} has more than {} characters",
+            limits::TEXT_CHARS
+        )));
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|_| CliError::fix_input(format!("{field} is not UTF-8 text")))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+async fn list(args: ListArgs, client: &Client) -> Result<(), CliError> {
+    let list = client
+        .tickets(args.before.map(|number| number.serial), args.limit)
+        .await?;
+    if args.json {
+        output::json(&list);
+        return Ok(());
+    }
+    if list.tickets.is_empty() {
+        output::line("No tickets.");
+        return Ok(());
+    }
+    output::line(&format!(
+        "{:<14} {:<16} {:<22} {:<8} SUBJECT",
+        "NUMBER", "FILED", "STATE", "PRIORITY"
+    ));
+    for ticket in &list.tickets {
+        output::line(&row(ticket));
+    }
+    if let Some(last) = list.next.and(list.tickets.last()) {
+        output::line(&format!("More: --before {}", last.number));
+    }
+    Ok(())
+}
+
+fn row(ticket: &TicketSummary) -> String {
+    let filed = ticket.filed_at.to_string();
+    let filed = filed.get(..16).unwrap_or(&filed).replace('T', " ");
+    format!(
+        "{:<14} {filed:<16} {:<22} {:<8} {}",
+        ticket.number.to_string(),
+        state_words(&ticket.delivery, ticket.withdrawn),
+        ticket.priority.as_str(),
+        output::cell(&ticket.subject, 60),
+    )
+}
+
+fn state_words(delivery: &Delivery, withdrawn: bool) -> &'static str {
+    match (delivery, withdrawn) {
+        (Delivery::Damaged, _) => "damaged, file again",
+        (Delivery::Rejected { .. }, _) => "not accepted",
+        (_, true) => "withdrawn",
+        (Delivery::Waiting, false) => "saved, waiting",
+        (Delivery::Received, false) => "received by central",
+    }
+}
+
+async fn show(args: ShowArgs, client: &Client) -> Result<(), CliError> {
+    let ticket = client.ticket(&args.number).await?;
+    if args.json {
+        output::json(&ticket);
+        return Ok(());
+    }
+    print_details(&ticket);
+    Ok(())
+}
+
+fn print_details(ticket: &TicketDetails) {
+    let summary = &ticket.summary;
+    let field = |name: &str, text: &str| {
+        output::line(&format!("{name:<12} {}", output::safe(text)));
+    };
+    output::line(&format!(
+        "{}  {}",
+        summary.number,
+        output::safe(&summary.subject)
+    ));
+    output::line("");
+    field("State", &delivery_words(&summary.delivery));
+    if summary.withdrawn {
+        field("", "withdrawn by the branch");
+    }
+    field(
+        "Filed",
+        &format!("{} by {}", summary.filed_at, summary.reporter),
+    );
+    field("Priority", summary.priority.as_str());
+    field("Category", &summary.category);
+    let contact: Vec<&str> = [
+        &ticket.contact.name,
+        &ticket.contact.phone,
+        &ticket.contact.mail,
+    ]
+    .into_iter()
+    .filter_map(Option::as_deref)
+    .collect();
+    field("Contact", &contact.join(", "));
+    if let Some(asset) = &ticket.asset {
+        field("Asset", asset);
+    }
+    output::line("");
+    output::line(&output::safe(&ticket.description));
+    for entry in &ticket.entries {
+        let what = match entry.kind {
+            EntryKind::Comment => "Comment",
+            EntryKind::Withdrawal => "Withdrawn",
+        };
+        output::line("");
+        output::line(&format!(
+            "── {what}, {} by {} ({})",
+            entry.at,
+            output::safe(&entry.by),
+            delivery_words(&entry.delivery)
+        ));
+        output::line(&output::safe(&entry.text));
+    }
+}
+
+fn delivery_words(delivery: &Delivery) -> String {
+    match delivery {
+        Delivery::Waiting => "saved here, waiting for the link".to_owned(),
+        Delivery::Received => "received by central".to_owned(),
+        Delivery::Rejected { reason } => format!("not accepted by central: {}", reason.detail),
+        Delivery::Damaged => {
+            "damaged on this disk before central had it; please file it again".to_owned()
+        }
+    }
+}

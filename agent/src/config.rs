@@ -1,0 +1,223 @@
+//! The agent's configuration and its registration: what IT sets, and who the agent is.
+//!
+//! `agent.toml` is readable by everyone (the CLI finds the socket in it) and holds no secret; the
+//! registration holds the secret and is readable by the service alone. Unknown keys are refused by
+//! name, so that a typing error cannot go unnoticed.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use branchline_protocol::exchange::Credentials;
+use branchline_protocol::id::{AgentId, BranchCode, Digest};
+use serde::Deserialize;
+
+/// Why the configuration cannot be used; names the file and the key.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("read {path}: {fault}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        fault: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{path}: {fault}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Key, line and what is wrong.
+        fault: String,
+    },
+}
+
+/// `agent.toml`. Every key but `server` has a default.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where central's ingress is.
+    pub server: String,
+    /// The journal's folder.
+    #[serde(default = "default_data_dir")]
+    pub data_dir: PathBuf,
+    /// What `branchline-server branch add` wrote; `registration.toml` beside this file where absent.
+    #[serde(default)]
+    pub registration: Option<PathBuf>,
+    /// The local API's Unix socket or named pipe.
+    #[serde(default = "default_socket")]
+    pub socket: PathBuf,
+    /// MiB that the journal may take.
+    #[serde(default = "default_journal_limit_mib")]
+    pub journal_limit_mib: u64,
+    /// Days for which acknowledged operations are kept, so that central can ask for them again after
+    /// a restore.
+    #[serde(default = "default_retention_days")]
+    pub retention_days: u32,
+    /// The file that this was read from.
+    #[serde(skip)]
+    pub path: PathBuf,
+}
+
+fn default_data_dir() -> PathBuf {
+    if cfg!(windows) {
+        PathBuf::from(r"C:\ProgramData\Branchline\agent")
+    } else {
+        PathBuf::from("/var/lib/branchline-agent")
+    }
+}
+
+fn default_socket() -> PathBuf {
+    if cfg!(windows) {
+        PathBuf::from(r"\\.\pipe\branchline-agent")
+    } else {
+        PathBuf::from("/run/branchline/agent.sock")
+    }
+}
+
+fn default_journal_limit_mib() -> u64 {
+    4_096
+}
+
+fn default_retention_days() -> u32 {
+    30
+}
+
+/// Bounds of the settings, each named in the error that refuses a value outside.
+const JOURNAL_LIMIT_MIB: std::ops::RangeInclusive<u64> = 2..=1_048_576;
+const RETENTION_DAYS: std::ops::RangeInclusive<u32> = 1..=3_650;
+
+impl Config {
+    /// Reads and checks a configuration file.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = parse(path)?;
+        path.clone_into(&mut config.path);
+        let wrong = |fault: String| ConfigError::Parse {
+            path: path.to_owned(),
+            fault,
+        };
+        if !JOURNAL_LIMIT_MIB.contains(&config.journal_limit_mib) {
+            return Err(wrong(format!(
+                "journal_limit_mib = {} is outside {} to {}",
+                config.journal_limit_mib,
+                JOURNAL_LIMIT_MIB.start(),
+                JOURNAL_LIMIT_MIB.end()
+            )));
+        }
+        if !RETENTION_DAYS.contains(&config.retention_days) {
+            return Err(wrong(format!(
+                "retention_days = {} is outside {} to {}",
+                config.retention_days,
+                RETENTION_DAYS.start(),
+                RETENTION_DAYS.end()
+            )));
+        }
+        Ok(config)
+    }
+
+    /// The registration's file.
+    pub fn registration_path(&self) -> PathBuf {
+        self.registration
+            .clone()
+            .unwrap_or_else(|| self.path.with_file_name("registration.toml"))
+    }
+
+    /// The journal's bound in bytes.
+    pub fn journal_limit_bytes(&self) -> u64 {
+        self.journal_limit_mib.saturating_mul(1024 * 1024)
+    }
+
+    /// How long acknowledged operations are kept.
+    pub fn retention(&self) -> Duration {
+        Duration::from_secs(u64::from(self.retention_days) * 86_400)
+    }
+}
+
+/// Who the agent is, until it has a certificate.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    /// The branch.
+    pub branch: BranchCode,
+    /// Which of its agents.
+    pub ordinal: u16,
+    /// Agent and secret.
+    pub credentials: Credentials,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RegistrationFile {
+    branch: BranchCode,
+    ordinal: u16,
+    agent: AgentId,
+    secret: Digest,
+}
+
+impl Registration {
+    /// Reads a registration file.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let file: RegistrationFile = parse(path)?;
+        let credentials = Credentials {
+            agent: file.agent,
+            secret: file.secret.0,
+        };
+        Ok(Self {
+            branch: file.branch,
+            ordinal: file.ordinal,
+            credentials,
+        })
+    }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|fault| ConfigError::Read {
+        path: path.to_owned(),
+        fault,
+    })?;
+    toml::from_str(&text).map_err(|fault| {
+        // The message alone: the excerpt that TOML's own display adds could show a secret.
+        let line = fault.span().map(|span| {
+            text.get(..span.start)
+                .map_or(0, |before| before.matches('\n').count())
+                + 1
+        });
+        let place = line.map_or_else(String::new, |line| format!("line {line}: "));
+        ConfigError::Parse {
+            path: path.to_owned(),
+            fault: format!("{place}{}", fault.message()),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::read(&path)
+    }
+
+    #[test]
+    fn errors_name_key_and_line() {
+        let said = |text| read(text).unwrap_err().to_string();
+        assert!(
+            said("server = \"x\"\nretention = 3\n").contains("line 2: unknown field `retention`")
+        );
+        assert!(said("").contains("missing field `server`"));
+        assert!(said("server = \"x\"\nretention_days = 0\n").contains("retention_days = 0"));
+        assert!(said("server = 3\n").contains("line 1"));
+    }
+
+    #[test]
+    fn a_registration_error_does_not_show_the_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registration.toml");
+        let secret = "5ec4e7".repeat(9);
+        std::fs::write(&path, format!("branch = \"LYN\"\nsecret = \"{secret}\"\n")).unwrap();
+        let said = format!("{:?}", Registration::read(&path).unwrap_err());
+        assert!(!said.contains("5ec4e7"), "{said}");
+    }
+}

@@ -1,0 +1,294 @@
+//! The local API's server: HTTP/1.1 over a Unix socket or a named pipe, the caller known from the
+//! operating system. Routes and types are those of `branchline-agent-api`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Extension, Path, Query, State};
+use axum::routing::{get, post};
+use branchline_agent_api::{
+    AddComment, FileTicket, LIST_TICKETS, OperationSaved, REQUEST_BYTES, Status, TicketDetails,
+    TicketList, WithdrawTicket,
+};
+use branchline_protocol::id::{AgentId, BranchCode, OperationId, TicketNumber};
+use branchline_protocol::operation::Reporter;
+use branchline_protocol::problem::{Problem, ProblemKind};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use serde::Deserialize;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::platform::{Caller, LocalListener};
+use crate::store::Store;
+use crate::store::filing::{Ask, Filing, TicketDraft};
+use crate::sync::{Appended, SyncStatus};
+
+use super::problems::Refusal;
+use super::requests::{JsonAnswer, JsonBody};
+
+/// Connections at once: every program of a busy terminal server, and a bound all the same (P8).
+const CONNECTIONS: usize = 256;
+/// How long a client may take over a request's head or body.
+const REQUEST_WITHIN: Duration = Duration::from_secs(15);
+/// The category of a ticket that names none.
+const DEFAULT_CATEGORY: &str = "general";
+/// Tickets in a list that names no limit.
+const DEFAULT_LIST: u32 = 50;
+
+/// What the routes work with.
+pub struct Desk {
+    /// Where everything is saved.
+    pub store: Arc<Store>,
+    /// Wakes the sync loop.
+    pub appended: Arc<Appended>,
+    /// What the sync loop says of the link.
+    pub sync: watch::Receiver<SyncStatus>,
+    /// For the status.
+    pub identity: Identity,
+}
+
+/// Who the agent is, for the status.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The branch.
+    pub branch: BranchCode,
+    /// Which of its agents.
+    pub ordinal: u16,
+    /// The agent.
+    pub agent: AgentId,
+    /// Where central is.
+    pub server: String,
+}
+
+type Shared = State<Arc<Desk>>;
+
+/// Serves until shutdown, then lets requests under way finish.
+pub async fn serve(mut listener: LocalListener, desk: Arc<Desk>, shutdown: CancellationToken) {
+    let router = router(desk);
+    let turns = Arc::new(Semaphore::new(CONNECTIONS));
+    let connections = TaskTracker::new();
+    loop {
+        let Ok(turn) = turns.clone().acquire_owned().await else {
+            break;
+        };
+        let stream = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok(stream) => stream,
+                Err(fault) => {
+                    // Out of file handles, most likely: others must end first.
+                    tracing::warn!(error = %fault, "accept a local connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+        };
+        let (router, shutdown) = (router.clone(), shutdown.clone());
+        connections.spawn(async move {
+            let _turn = turn;
+            match LocalListener::caller(&stream).await {
+                Ok(caller) => {
+                    serve_connection(TokioIo::new(stream), router, caller, shutdown).await;
+                }
+                Err(fault) => tracing::warn!(error = %fault, "identify a local caller"),
+            }
+        });
+    }
+    connections.close();
+    connections.wait().await;
+}
+
+async fn serve_connection<I>(
+    io: TokioIo<I>,
+    router: Router,
+    caller: Caller,
+    shutdown: CancellationToken,
+) where
+    I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let service = TowerToHyperService::new(router.layer(Extension(caller)));
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REQUEST_WITHIN)
+        .serve_connection(io, service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(fault) = ended {
+        tracing::debug!(error = %fault, "a local connection broke");
+    }
+}
+
+fn router(desk: Arc<Desk>) -> Router {
+    Router::new()
+        .route("/v1/tickets", post(file_ticket).get(list_tickets))
+        .route("/v1/tickets/{number}", get(show_ticket))
+        .route("/v1/tickets/{number}/comments", post(add_comment))
+        .route("/v1/tickets/{number}/withdrawal", post(withdraw_ticket))
+        .route("/v1/status", get(status))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES))
+        .with_state(desk)
+}
+
+async fn no_such_route() -> Refusal {
+    Problem::new(
+        ProblemKind::NotFound,
+        "this agent has no such route; it may be older than you",
+    )
+    .into()
+}
+
+async fn no_such_method() -> Refusal {
+    Problem::new(
+        ProblemKind::MethodNotAllowed,
+        "this route takes other methods",
+    )
+    .into()
+}
+
+async fn file_ticket(
+    State(desk): Shared,
+    Extension(caller): Extension<Caller>,
+    JsonBody(ask): JsonBody<FileTicket>,
+) -> Result<JsonAnswer<OperationSaved>, Refusal> {
+    let mut contact = ask.contact;
+    if contact.name.is_none() && contact.phone.is_none() && contact.mail.is_none() {
+        contact.name = Some(caller.user.clone());
+    }
+    let draft = TicketDraft {
+        subject: ask.subject,
+        description: ask.description.replace("\r\n", "\n"),
+        category: ask.category.unwrap_or_else(|| DEFAULT_CATEGORY.to_owned()),
+        priority: ask.priority,
+        contact,
+        asset: ask.asset,
+    };
+    desk.save(caller, ask.id, Ask::Ticket(draft)).await
+}
+
+async fn add_comment(
+    State(desk): Shared,
+    Extension(caller): Extension<Caller>,
+    Path(number): Path<String>,
+    JsonBody(ask): JsonBody<AddComment>,
+) -> Result<JsonAnswer<OperationSaved>, Refusal> {
+    let number = ticket_number(&number)?;
+    let text = ask.text.replace("\r\n", "\n");
+    desk.save(caller, ask.id, Ask::Comment { number, text })
+        .await
+}
+
+async fn withdraw_ticket(
+    State(desk): Shared,
+    Extension(caller): Extension<Caller>,
+    Path(number): Path<String>,
+    JsonBody(ask): JsonBody<WithdrawTicket>,
+) -> Result<JsonAnswer<OperationSaved>, Refusal> {
+    let number = ticket_number(&number)?;
+    let reason = ask.reason.map(|reason| reason.replace("\r\n", "\n"));
+    desk.save(caller, ask.id, Ask::Withdrawal { number, reason })
+        .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    before: Option<u32>,
+    limit: Option<u32>,
+}
+
+async fn list_tickets(
+    State(desk): Shared,
+    query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<JsonAnswer<TicketList>, Refusal> {
+    let Query(query) = query.map_err(|fault| {
+        Problem::new(
+            ProblemKind::Malformed,
+            format!("{fault}; use ?before=SERIAL&limit=N"),
+        )
+    })?;
+    let limit = query.limit.unwrap_or(DEFAULT_LIST);
+    if !(1..=LIST_TICKETS).contains(&limit) {
+        let detail = format!("limit must be 1 to {LIST_TICKETS}");
+        return Err(Problem::new(ProblemKind::InvalidField, detail)
+            .on_field("limit")
+            .into());
+    }
+    Ok(JsonAnswer(desk.store.tickets(query.before, limit).await?))
+}
+
+async fn show_ticket(
+    State(desk): Shared,
+    Path(number): Path<String>,
+) -> Result<JsonAnswer<TicketDetails>, Refusal> {
+    let number = ticket_number(&number)?;
+    let found = desk.store.ticket(number.clone()).await?;
+    found.map(JsonAnswer).ok_or_else(|| {
+        Problem::new(
+            ProblemKind::NotFound,
+            format!("there is no ticket {number} here"),
+        )
+        .into()
+    })
+}
+
+async fn status(State(desk): Shared) -> Result<JsonAnswer<Status>, Refusal> {
+    let facts = desk.store.facts().await?;
+    let SyncStatus { link, last_error } = desk.sync.borrow().clone();
+    let identity = desk.identity.clone();
+    Ok(JsonAnswer(Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        branch: identity.branch,
+        ordinal: identity.ordinal,
+        agent: identity.agent,
+        server: identity.server,
+        link,
+        waiting: facts.waiting,
+        oldest_waiting: facts.oldest_waiting,
+        last_acknowledgement: facts.last_acknowledgement,
+        last_error,
+        rejected: facts.rejected,
+        damaged: facts.damaged,
+        journal_bytes: facts.used_bytes,
+        journal_limit_bytes: facts.limit_bytes,
+        disk_free: crate::platform::disk_free(desk.store.path()),
+        stream: facts.stream,
+        head: facts.head,
+        acknowledged: facts.acknowledged,
+    }))
+}
+
+impl Desk {
+    async fn save(
+        &self,
+        caller: Caller,
+        id: Option<OperationId>,
+        ask: Ask,
+    ) -> Result<JsonAnswer<OperationSaved>, Refusal> {
+        let at = crate::ids::local_now();
+        let id = id.unwrap_or_else(|| OperationId(crate::ids::new_uuid(at.millis)));
+        let by = Reporter { user: caller.user };
+        let saved = self.store.save(Filing { id, at, by, ask }).await?;
+        self.appended.tell();
+        Ok(JsonAnswer(saved))
+    }
+}
+
+fn ticket_number(text: &str) -> Result<TicketNumber, Refusal> {
+    text.parse()
+        .map_err(|fault: branchline_protocol::id::IdError| {
+            Problem::new(ProblemKind::InvalidField, fault.to_string())
+                .on_field("number")
+                .into()
+        })
+}

@@ -1,0 +1,79 @@
+//! Errors of the local API as problem documents: what is wrong, what to do, who must act.
+
+use axum::response::{IntoResponse, Response};
+use branchline_protocol::problem::{ErrorClass, MEDIA_TYPE, Problem, ProblemKind};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+
+use crate::store::StoreError;
+use crate::store::filing::FilingError;
+
+/// An error on its way out.
+pub(super) struct Refusal(Box<Problem>);
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self(Box::new(problem))
+    }
+}
+
+impl From<FilingError> for Refusal {
+    fn from(fault: FilingError) -> Self {
+        let said = fault.to_string();
+        match fault {
+            FilingError::Invalid(fault) => {
+                Problem::new(ProblemKind::InvalidField, said).on_field(fault.field)
+            }
+            FilingError::UnknownTicket(_) => Problem::new(ProblemKind::NotFound, said),
+            FilingError::Withdrawn(_) => Problem::new(
+                ProblemKind::Conflict,
+                format!("{said}; file a new ticket instead"),
+            ),
+            FilingError::IdTaken(_) => Problem::new(ProblemKind::Conflict, said).on_field("id"),
+            FilingError::AtLimit(_) => Problem::new(
+                ProblemKind::StoreFull,
+                format!("not saved: {said}; restore the link or raise journal_limit_mib"),
+            ),
+            FilingError::Store(fault) => return fault.into(),
+        }
+        .into()
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(fault: StoreError) -> Self {
+        match fault {
+            StoreError::Full => Problem::new(
+                ProblemKind::StoreFull,
+                "not saved: the disk of this computer is full; free space on it",
+            ),
+            StoreError::Damaged(_) | StoreError::Failed(_) => {
+                let mut problem =
+                    Problem::new(ProblemKind::Unavailable, format!("not saved: {fault}"));
+                problem.class = ErrorClass::CallIt;
+                problem
+            }
+            StoreError::Closed => Problem::new(
+                ProblemKind::Unavailable,
+                "not saved: the agent is ending; it comes back by itself",
+            ),
+        }
+        .into()
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status =
+            StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if self.0.class == ErrorClass::CallIt {
+            tracing::warn!(
+                kind = self.0.kind.tag(),
+                detail = self.0.detail,
+                "refused a local request"
+            );
+        }
+        let body = serde_json::to_vec(&self.0).unwrap_or_default();
+        (status, [(CONTENT_TYPE, MEDIA_TYPE)], body).into_response()
+    }
+}

@@ -1,0 +1,141 @@
+//! Reading an answer: bounded, decoded, and told apart into central's words and the way's.
+
+use std::io::Read;
+use std::time::Duration;
+
+use branchline_protocol::limits;
+use branchline_protocol::outcome::{Failure, Heard, classify};
+use branchline_protocol::problem::Problem;
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, RETRY_AFTER};
+use reqwest::RequestBuilder;
+use serde::de::DeserializeOwned;
+
+use super::{Answer, failure};
+
+/// An answer read whole.
+pub(super) struct Received {
+    status: u16,
+    retry_after: Option<Duration>,
+    body: Vec<u8>,
+}
+
+pub(super) async fn receive(request: RequestBuilder) -> Result<Received, Failure> {
+    let mut response = request.send().await.map_err(|fault| failure(&fault))?;
+    let status = response.status().as_u16();
+    let retry_after = retry_after(response.headers());
+    let encoded = response
+        .headers()
+        .get(CONTENT_ENCODING)
+        .is_some_and(|value| value == "zstd");
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await.map_err(|fault| failure(&fault))? {
+        if body.len() + piece.len() > limits::ANSWER_BYTES {
+            return Err(Failure::Oversized);
+        }
+        body.extend_from_slice(&piece);
+    }
+    if encoded {
+        body = decode(&body)?;
+    }
+    Ok(Received {
+        status,
+        retry_after,
+        body,
+    })
+}
+
+fn decode(body: &[u8]) -> Result<Vec<u8>, Failure> {
+    let mut plain = Vec::new();
+    let reader = zstd::stream::read::Decoder::with_buffer(body)
+        .and_then(|mut reader| reader.window_log_max(WINDOW_LOG_MOST).map(|()| reader))
+        .map_err(|_| Failure::Interrupted)?;
+    reader
+        .take(limits::ANSWER_BYTES as u64 + 1)
+        .read_to_end(&mut plain)
+        .map_err(|_| Failure::Interrupted)?;
+    if plain.len() > limits::ANSWER_BYTES {
+        Err(Failure::Oversized)
+    } else {
+        Ok(plain)
+    }
+}
+
+/// 8 MiB: what level 3 uses at most; a larger window would let an answer take memory at will.
+const WINDOW_LOG_MOST: u32 = 23;
+
+impl Received {
+    pub(super) fn into_answer<T: DeserializeOwned>(self) -> Answer<T> {
+        let succeeded = (200..300).contains(&self.status);
+        if succeeded && let Ok(reply) = serde_json::from_slice(&self.body) {
+            return Answer::Reply(reply);
+        }
+        let problem: Option<Problem> = if succeeded {
+            None
+        } else {
+            serde_json::from_slice(&self.body).ok()
+        };
+        Answer::Outcome(classify(Heard::Answer {
+            status: self.status,
+            problem: problem.as_ref(),
+            retry_after: self.retry_after,
+        }))
+    }
+}
+
+/// Both forms of RFC 9110 §10.2.3; a date counts from the answer's own `Date`, so that a wrong clock
+/// at the branch does not matter.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = |text: &str| {
+        jiff::fmt::rfc2822::parse(text)
+            .ok()
+            .map(|date| date.timestamp())
+    };
+    let then = date(value)?;
+    let now = headers
+        .get(http::header::DATE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(date)
+        .unwrap_or_else(jiff::Timestamp::now);
+    Some(Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_takes_seconds_and_dates() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(retry_after(&headers), None);
+        headers.insert(RETRY_AFTER, "120".parse().unwrap());
+        assert_eq!(retry_after(&headers), Some(Duration::from_secs(120)));
+        headers.insert(
+            http::header::DATE,
+            "Sat, 21 Nov 2026 09:12:00 GMT".parse().unwrap(),
+        );
+        headers.insert(
+            RETRY_AFTER,
+            "Sat, 21 Nov 2026 09:12:30 GMT".parse().unwrap(),
+        );
+        assert_eq!(retry_after(&headers), Some(Duration::from_secs(30)));
+        headers.insert(
+            RETRY_AFTER,
+            "Sat, 21 Nov 2026 09:00:00 GMT".parse().unwrap(),
+        );
+        assert_eq!(retry_after(&headers), Some(Duration::ZERO));
+        headers.insert(RETRY_AFTER, "soon".parse().unwrap());
+        assert_eq!(retry_after(&headers), None);
+    }
+
+    #[test]
+    fn an_answer_that_swells_is_cut() {
+        let bomb = zstd::bulk::compress(&vec![0; limits::ANSWER_BYTES + 1], 3).unwrap();
+        assert!(bomb.len() < 10_000);
+        assert_eq!(decode(&bomb), Err(Failure::Oversized));
+    }
+}

@@ -1,0 +1,119 @@
+//! Windows: the named pipe with the caller's user, known folders.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tokio::net::windows::named_pipe::{NamedPipeServer, ServerOptions};
+
+/// Where the configuration is unless somebody says otherwise.
+pub fn default_config() -> PathBuf {
+    let data = std::env::var_os("ProgramData").unwrap_or_else(|| r"C:\ProgramData".into());
+    PathBuf::from(data).join(r"Branchline\agent.toml")
+}
+
+/// The local API's pipe: one instance waits for the next client at any time.
+pub struct LocalListener {
+    name: PathBuf,
+    next: NamedPipeServer,
+}
+
+/// Who speaks on a connection, as the system says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The user's account name.
+    pub user: String,
+}
+
+impl LocalListener {
+    /// Makes the pipe; fails where another process has it, so that nobody can listen in the agent's
+    /// place.
+    pub fn bind(path: &Path) -> io::Result<Self> {
+        let next = ServerOptions::new()
+            .first_pipe_instance(true)
+            .reject_remote_clients(true)
+            .create(path)?;
+        Ok(Self {
+            name: path.to_owned(),
+            next,
+        })
+    }
+
+    /// The next connection.
+    pub async fn accept(&mut self) -> io::Result<NamedPipeServer> {
+        self.next.connect().await?;
+        let next = ServerOptions::new()
+            .reject_remote_clients(true)
+            .create(&self.name)?;
+        Ok(std::mem::replace(&mut self.next, next))
+    }
+
+    /// Who speaks on a connection.
+    pub async fn caller(pipe: &NamedPipeServer) -> io::Result<Caller> {
+        caller::of(pipe)
+    }
+}
+
+/// Bytes free on the file's disk.
+pub fn disk_free(path: &Path) -> Option<u64> {
+    caller::disk_free(path)
+}
+
+/// The folder under ProgramData inherits its access list from the installer.
+pub fn restrict_to_owner(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// The two calls that the standard library does not offer.
+#[expect(
+    unsafe_code,
+    reason = "the Windows API is called directly; each call states why it is sound"
+)]
+mod caller {
+    use std::io;
+    use std::os::windows::ffi::OsStrExt;
+    use std::os::windows::io::AsRawHandle;
+    use std::path::Path;
+
+    use tokio::net::windows::named_pipe::NamedPipeServer;
+    use windows_sys::Win32::Storage::FileSystem::GetDiskFreeSpaceExW;
+    use windows_sys::Win32::System::Pipes::GetNamedPipeHandleStateW;
+
+    use super::Caller;
+
+    /// Longest user name, in UTF-16 units (UNLEN + 1).
+    const NAME_UNITS: usize = 257;
+
+    pub(super) fn of(pipe: &NamedPipeServer) -> io::Result<Caller> {
+        let mut name = [0_u16; NAME_UNITS];
+        let null = std::ptr::null_mut();
+        // SAFETY: the handle is open for as long as `pipe` is borrowed; the buffer's length is given.
+        let found = unsafe {
+            GetNamedPipeHandleStateW(
+                pipe.as_raw_handle(),
+                null,
+                null,
+                null,
+                null,
+                name.as_mut_ptr(),
+                u32::try_from(name.len()).unwrap_or(0),
+            )
+        };
+        if found == 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let name = name.split(|&unit| unit == 0).next().unwrap_or_default();
+        Ok(Caller {
+            user: String::from_utf16_lossy(name),
+        })
+    }
+
+    pub(super) fn disk_free(path: &Path) -> Option<u64> {
+        let folder = if path.is_dir() { path } else { path.parent()? };
+        let wide: Vec<u16> = folder.as_os_str().encode_wide().chain([0]).collect();
+        let mut free = 0_u64;
+        let null = std::ptr::null_mut();
+        // SAFETY: `wide` ends in zero and outlives the call; `free` is where the answer goes.
+        let found = unsafe { GetDiskFreeSpaceExW(wide.as_ptr(), &mut free, null, null) };
+        (found != 0).then_some(free)
+    }
+}

@@ -1,0 +1,222 @@
+//! The branch's view of its tickets, read-only: what a person sees, offline too.
+
+use branchline_agent_api::{
+    Delivery, Entry, EntryKind, LIST_TICKETS, TicketDetails, TicketList, TicketSummary,
+};
+use branchline_protocol::event::{Rejection, RejectionCode};
+use branchline_protocol::id::{TicketId, TicketNumber};
+use branchline_protocol::operation::{Body, Operation, Parsed, TicketFiled};
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use super::{Store, StoreError, StoreSettings, StreamRow, from_sql, to_sql};
+
+struct TicketRow {
+    serial: u32,
+    id: TicketId,
+    position: u64,
+    suffix: u32,
+    withdrawn: bool,
+    bytes: Vec<u8>,
+}
+
+impl TicketRow {
+    const COLUMNS: &'static str = "serial, id, position, suffix, withdrawn, bytes";
+
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            serial: row.get(0)?,
+            id: TicketId::from_bytes(row.get(1)?),
+            position: from_sql(row.get(2)?),
+            suffix: row.get(3)?,
+            withdrawn: row.get(4)?,
+            bytes: row.get(5)?,
+        })
+    }
+}
+
+impl Store {
+    /// Tickets with a serial below `before`, newest first, at most `limit`.
+    pub async fn tickets(&self, before: Option<u32>, limit: u32) -> Result<TicketList, StoreError> {
+        let settings = self.settings.clone();
+        let limit = limit.clamp(1, LIST_TICKETS);
+        self.readers
+            .read(move |connection| list(connection, &settings, before, limit))
+            .await
+    }
+
+    /// One ticket with all that came after it, or `None` where this agent has no such ticket.
+    pub async fn ticket(&self, number: TicketNumber) -> Result<Option<TicketDetails>, StoreError> {
+        let settings = self.settings.clone();
+        self.readers
+            .read(move |connection| details(connection, &settings, &number))
+            .await
+    }
+}
+
+fn list(
+    connection: &Connection,
+    settings: &StoreSettings,
+    before: Option<u32>,
+    limit: u32,
+) -> Result<TicketList, StoreError> {
+    let acknowledged = StreamRow::read(connection)?.acknowledged;
+    let sql = format!(
+        "SELECT {} FROM ticket WHERE serial < ?1 ORDER BY serial DESC LIMIT ?2",
+        TicketRow::COLUMNS
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let before = before.map_or(i64::MAX, i64::from);
+    let rows = statement.query_map((before, limit), TicketRow::read)?;
+    let mut tickets = Vec::new();
+    let mut last = None;
+    for row in rows {
+        let row = row?;
+        last = Some(row.serial);
+        let delivery = delivery(connection, row.position, acknowledged)?;
+        // A row that cannot be read must not hide the others (P6).
+        if let Some((filed, operation)) = filed(&row.bytes) {
+            tickets.push(summary(settings, &row, filed, operation, delivery));
+        }
+    }
+    let full = tickets.len() == limit as usize;
+    Ok(TicketList {
+        tickets,
+        next: last.filter(|&serial| full && serial > 1),
+    })
+}
+
+fn details(
+    connection: &Connection,
+    settings: &StoreSettings,
+    number: &TicketNumber,
+) -> Result<Option<TicketDetails>, StoreError> {
+    if number.branch != settings.branch || number.ordinal != settings.ordinal {
+        return Ok(None);
+    }
+    let acknowledged = StreamRow::read(connection)?.acknowledged;
+    let sql = format!(
+        "SELECT {} FROM ticket WHERE serial = ?1",
+        TicketRow::COLUMNS
+    );
+    let row = connection
+        .prepare_cached(&sql)?
+        .query_row([number.serial], TicketRow::read)
+        .optional()?
+        .filter(|row| number.suffix == 1 || number.suffix == row.suffix);
+    let Some(row) = row else { return Ok(None) };
+    let Some((filed, operation)) = filed(&row.bytes) else {
+        return Err(StoreError::Damaged(format!(
+            "ticket {number} cannot be read"
+        )));
+    };
+    let entries = entries(connection, row.serial, acknowledged)?;
+    let delivery = delivery(connection, row.position, acknowledged)?;
+    let (description, contact, asset) = (
+        filed.description.clone(),
+        filed.contact.clone(),
+        filed.asset.clone(),
+    );
+    let summary = summary(settings, &row, filed, operation, delivery);
+    Ok(Some(TicketDetails {
+        summary,
+        description,
+        contact,
+        asset,
+        entries,
+    }))
+}
+
+fn entries(
+    connection: &Connection,
+    serial: u32,
+    acknowledged: u64,
+) -> Result<Vec<Entry>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT position, bytes FROM entry WHERE serial = ?1 ORDER BY position")?;
+    let rows = statement.query_map([serial], |row| {
+        Ok((from_sql(row.get(0)?), row.get::<_, Vec<u8>>(1)?))
+    })?;
+    let mut entries = Vec::new();
+    for row in rows {
+        let (position, bytes) = row?;
+        let Ok(Parsed::Known(operation)) = Operation::parse(&bytes) else {
+            continue;
+        };
+        let (kind, text) = match operation.body {
+            Body::CommentAdded(comment) => (EntryKind::Comment, comment.text),
+            Body::TicketWithdrawn(withdrawal) => {
+                (EntryKind::Withdrawal, withdrawal.reason.unwrap_or_default())
+            }
+            Body::TicketFiled(_) | Body::FileAttached(_) => continue,
+        };
+        let delivery = delivery(connection, position, acknowledged)?;
+        let (by, at) = (operation.by.user, operation.at);
+        entries.push(Entry {
+            kind,
+            text,
+            by,
+            at,
+            delivery,
+        });
+    }
+    Ok(entries)
+}
+
+fn filed(bytes: &[u8]) -> Option<(TicketFiled, Operation)> {
+    match Operation::parse(bytes) {
+        Ok(Parsed::Known(operation)) => match &operation.body {
+            Body::TicketFiled(filed) => Some((filed.clone(), operation)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn summary(
+    settings: &StoreSettings,
+    row: &TicketRow,
+    filed: TicketFiled,
+    operation: Operation,
+    delivery: Delivery,
+) -> TicketSummary {
+    let mut number = TicketNumber::given(settings.branch.clone(), settings.ordinal, row.serial);
+    number.suffix = row.suffix;
+    TicketSummary {
+        number,
+        id: row.id,
+        subject: filed.subject,
+        category: filed.category,
+        priority: filed.priority,
+        reporter: operation.by.user,
+        filed_at: operation.at,
+        delivery,
+        withdrawn: row.withdrawn,
+    }
+}
+
+fn delivery(
+    connection: &Connection,
+    position: u64,
+    acknowledged: u64,
+) -> rusqlite::Result<Delivery> {
+    let exception: Option<(String, Option<String>)> = connection
+        .prepare_cached("SELECT kind, reason FROM exception WHERE position = ?1")?
+        .query_row([to_sql(position)], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    Ok(match exception {
+        Some((kind, _)) if kind == "damaged" => Delivery::Damaged,
+        Some((_, reason)) => Delivery::Rejected {
+            reason: rejection(reason.as_deref()),
+        },
+        None if position <= acknowledged => Delivery::Received,
+        None => Delivery::Waiting,
+    })
+}
+
+fn rejection(text: Option<&str>) -> Rejection {
+    text.and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_else(|| Rejection {
+            code: RejectionCode::Other,
+            detail: "central did not accept it".to_owned(),
+        })
+}

@@ -1,0 +1,311 @@
+//! One loop that owns the state of the exchange with central: submissions, the feed, retries.
+//!
+//! On the data's way: store → **sync** → link, and back from the feed. The decisions are
+//! [`branchline_protocol::sender`]'s; this loop carries them out, one at a time, and tells the status.
+//! A killed process loses nothing here: all of it is computed again from the journal.
+
+mod feed;
+mod link_state;
+mod retry;
+mod submission;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use branchline_agent_api::{LastError, LinkStatus};
+use branchline_protocol::id::Seq;
+use branchline_protocol::outcome::{Outcome, Trouble};
+use branchline_protocol::problem::ErrorClass;
+use branchline_protocol::sender::{Action, Sender};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::link::{Answer, Link};
+use crate::store::{Store, StoreError};
+
+use feed::FeedPoll;
+use link_state::LinkWatch;
+use retry::RetryDelay;
+use submission::Submitted;
+
+/// How long to wait after the store failed before trying again.
+const STORE_RETRY: Duration = Duration::from_secs(5);
+/// How often operations beyond the retention time are removed.
+const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
+
+/// What the rest of the agent sees of the exchange.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncStatus {
+    /// The way to central.
+    pub link: LinkStatus,
+    /// What went wrong last.
+    pub last_error: Option<LastError>,
+}
+
+/// Wakes the loop when something was saved.
+#[derive(Debug, Default)]
+pub struct Appended(Notify);
+
+impl Appended {
+    /// Something was saved.
+    pub fn tell(&self) {
+        self.0.notify_one();
+    }
+}
+
+type InFlight = Pin<Box<dyn Future<Output = Submitted> + Send>>;
+
+/// The loop.
+pub struct SyncLoop {
+    store: Arc<Store>,
+    link: Link,
+    appended: Arc<Appended>,
+    retention: Duration,
+    started: Instant,
+    sender: Sender,
+    in_flight: Option<InFlight>,
+    feed: FeedPoll,
+    retry: RetryDelay,
+    watch: LinkWatch,
+    prune_at: Instant,
+}
+
+enum Event {
+    Submitted(Submitted),
+    Feed(feed::FeedAnswer),
+    Appended,
+    Due,
+    Prune,
+    Shutdown,
+}
+
+impl SyncLoop {
+    /// Prepares the loop; nothing is sent before [`SyncLoop::run`].
+    pub async fn new(
+        store: Arc<Store>,
+        link: Link,
+        appended: Arc<Appended>,
+        retention: Duration,
+    ) -> Result<(Self, watch::Receiver<SyncStatus>), StoreError> {
+        let started = Instant::now();
+        let state = store.stream_state().await?;
+        let (watch, status) = LinkWatch::new();
+        let feed = FeedPoll::new(store.feed_cursor().await?);
+        let sync = Self {
+            sender: Sender::new(Duration::ZERO, state),
+            store,
+            link,
+            appended,
+            retention,
+            started,
+            in_flight: None,
+            feed,
+            retry: RetryDelay::new(),
+            watch,
+            prune_at: started,
+        };
+        Ok((sync, status))
+    }
+
+    /// Runs until shutdown.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        loop {
+            let stepped = match self.act().await {
+                Ok(wait_until) => match self.wait(wait_until, &shutdown).await {
+                    Event::Shutdown => return,
+                    event => self.handle(event).await,
+                },
+                Err(fault) => Err(fault),
+            };
+            if let Err(fault) = stepped
+                && self.recover(&fault, &shutdown).await
+            {
+                return;
+            }
+        }
+    }
+
+    /// Carries out what the sender asks for, until it asks to wait.
+    async fn act(&mut self) -> Result<Duration, StoreError> {
+        loop {
+            match self.sender.poll(self.now()) {
+                Action::WaitUntil(at) => return Ok(at),
+                Action::Compare { central } => {
+                    let own = self.store.digest_at(central.seq).await?;
+                    if let Some(position) = self.sender.handle_comparison(own) {
+                        tracing::warn!(%position.seq, "central was restored; sending again from there");
+                        self.store.rewind(position).await?;
+                    }
+                }
+                Action::Fork {
+                    cause,
+                    from,
+                    serials_used,
+                } => {
+                    let now = crate::ids::now();
+                    let state = self.store.fork(cause, from, serials_used, now).await?;
+                    tracing::warn!(?cause, ?from, stream = %state.stream, "opened a new stream");
+                    self.sender.handle_forked(state);
+                }
+                Action::Submit {
+                    after,
+                    most_bytes,
+                    most_operations,
+                } => {
+                    self.submit(after.seq, most_bytes, most_operations).await?;
+                }
+            }
+        }
+    }
+
+    async fn wait(&mut self, wait_until: Duration, shutdown: &CancellationToken) -> Event {
+        let due = self.started + wait_until.min(Duration::from_secs(86_400 * 365));
+        let idle = self.in_flight.is_none();
+        let feed = self.feed.poll(&self.link, self.watch.is_connected());
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => Event::Shutdown,
+            submitted = submitted(&mut self.in_flight) => Event::Submitted(submitted),
+            () = self.appended.0.notified() => Event::Appended,
+            answer = feed => Event::Feed(answer),
+            () = tokio::time::sleep_until(due), if idle => Event::Due,
+            () = tokio::time::sleep_until(self.prune_at) => Event::Prune,
+        }
+    }
+
+    async fn handle(&mut self, event: Event) -> Result<(), StoreError> {
+        match event {
+            Event::Submitted(submitted) => {
+                self.in_flight = None;
+                self.handle_submitted(submitted).await
+            }
+            Event::Feed(answer) => self.handle_feed(answer).await,
+            Event::Appended => {
+                let head = self.store.stream_state().await?.head;
+                self.sender.handle_appended(self.now(), head);
+                Ok(())
+            }
+            Event::Prune => self.prune().await,
+            Event::Due | Event::Shutdown => Ok(()),
+        }
+    }
+
+    async fn handle_feed(&mut self, answer: feed::FeedAnswer) -> Result<(), StoreError> {
+        match answer {
+            Answer::Reply(reply) => {
+                self.watch.connected();
+                if self.feed.accepts(&reply) {
+                    self.store.apply_feed(reply).await?;
+                }
+                Ok(())
+            }
+            Answer::Outcome(outcome) => {
+                // The feed broke: the next submission finds out what that means.
+                self.feed.failed(&outcome);
+                self.sender.handle_sign_of_life(self.now());
+                Ok(())
+            }
+        }
+    }
+
+    async fn handle_submitted(&mut self, submitted: Submitted) -> Result<(), StoreError> {
+        let now = self.now();
+        match submitted {
+            Answer::Reply(reply) => match self.sender.handle_reply(now, &reply) {
+                Ok(settled) => {
+                    self.retry.reset();
+                    self.watch.connected();
+                    if settled.journal_is_behind {
+                        tracing::warn!("central holds more of this stream than the journal");
+                    }
+                    self.store.acknowledge(settled, crate::ids::now()).await?;
+                    if self.feed.accepts(&reply.news) {
+                        self.store.apply_feed(reply.news).await?;
+                    }
+                    Ok(())
+                }
+                Err(unfit) => {
+                    self.not_done(&Outcome::Refused {
+                        trouble: self::unfit(unfit),
+                    });
+                    Ok(())
+                }
+            },
+            Answer::Outcome(outcome) => {
+                self.not_done(&outcome);
+                Ok(())
+            }
+        }
+    }
+
+    fn not_done(&mut self, outcome: &Outcome) {
+        let delay = self.retry.after(outcome);
+        self.sender.handle_outcome(self.now(), outcome, delay);
+        self.watch.outcome(outcome, delay);
+    }
+
+    async fn prune(&mut self) -> Result<(), StoreError> {
+        let retention = i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX);
+        let before = crate::ids::now().0.saturating_sub(retention);
+        let more = self
+            .store
+            .prune(branchline_protocol::time::UnixMillis(before))
+            .await?;
+        let pause = if more {
+            Duration::from_millis(100)
+        } else {
+            PRUNE_EVERY
+        };
+        self.prune_at = Instant::now() + pause;
+        Ok(())
+    }
+
+    /// The store failed: say so, wait, and start over from what it holds. Answers whether to end.
+    async fn recover(&mut self, fault: &StoreError, shutdown: &CancellationToken) -> bool {
+        if matches!(fault, StoreError::Closed) {
+            return true;
+        }
+        tracing::error!(error = %fault, "the sync loop cannot use the journal");
+        self.watch.trouble(&Trouble {
+            class: ErrorClass::CallIt,
+            central_answered: false,
+            words: format!("{fault}."),
+        });
+        self.in_flight = None;
+        tokio::select! {
+            () = shutdown.cancelled() => return true,
+            () = tokio::time::sleep(STORE_RETRY) => {}
+        }
+        if let Ok(state) = self.store.stream_state().await {
+            self.sender = Sender::new(self.now(), state);
+        }
+        false
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// How far the present stream goes, for logs.
+    fn head(&self) -> Seq {
+        self.sender.state().head
+    }
+}
+
+async fn submitted(in_flight: &mut Option<InFlight>) -> Submitted {
+    match in_flight {
+        Some(exchange) => exchange.await,
+        None => std::future::pending().await,
+    }
+}
+
+fn unfit(fault: branchline_protocol::sender::Unfit) -> Trouble {
+    Trouble {
+        class: ErrorClass::CallIt,
+        central_answered: true,
+        words: format!("{fault}."),
+    }
+}
