@@ -1,1 +1,187 @@
-fn main() {}
+//! `make demo`: the main job on real processes, told in a few lines.
+//!
+//! Two branches file tickets while central is down; central comes up and they arrive; then a thousand
+//! more from each while agents and central are killed with SIGKILL; then the audit. With `ONCE=1` it
+//! ends there, and fails if the audit found anything; otherwise it stays up for trying things out.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use branchline_agent_api::Client;
+use branchline_protocol::id::OperationId;
+use harness::processes::{Branch, Central, sandbox, ticket};
+use tokio::time::sleep;
+
+/// Tickets from each branch while things are killed.
+const UNDER_FIRE: u64 = 1_000;
+/// How often each of the three processes is killed meanwhile.
+const KILLS: u32 = 4;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let once = std::env::var("ONCE").is_ok_and(|once| !once.is_empty() && once != "0");
+    let sandbox = sandbox();
+    let mut central = Central::init(sandbox.path());
+    let mut branches = [
+        Branch::join(sandbox.path(), &central, "LYN", central.address),
+        Branch::join(sandbox.path(), &central, "NCE", central.address),
+    ];
+
+    say(
+        1,
+        "Central is down. Two branches, LYN and NCE, file tickets all the same.",
+    );
+    for branch in &mut branches {
+        branch.start();
+        for subject in [
+            "Printer on the third floor jams",
+            "Till 2 does not print receipts",
+        ] {
+            let saved = branch.file(subject).await;
+            detail(&format!("{}  saved  {subject}", saved.number));
+        }
+    }
+    for branch in &branches {
+        let status = branch.status().await;
+        detail(&format!(
+            "{}: {} waiting, nothing lost",
+            branch.code, status.waiting
+        ));
+    }
+
+    say(2, "Central comes up, and they arrive.");
+    let up = Instant::now();
+    central.start();
+    for branch in &branches {
+        branch.wait_drained().await;
+    }
+    detail(&format!(
+        "all acknowledged {:.1} s after central came up",
+        up.elapsed().as_secs_f64()
+    ));
+    print_indented(&harness::processes::text(
+        &central.cli(&["tickets", "list"]).stdout,
+    ));
+
+    say(
+        3,
+        "1,000 more from each, while both agents and central are killed with SIGKILL.",
+    );
+    let filed = under_fire(&mut central, &mut branches).await;
+    let back = Instant::now();
+    for branch in &branches {
+        branch.wait_drained().await;
+    }
+    detail(&format!(
+        "{filed} tickets filed, {} kills; drained {:.1} s after the last one",
+        KILLS * 3,
+        back.elapsed().as_secs_f64()
+    ));
+
+    say(
+        4,
+        "The audit: what each branch holds against what central holds.",
+    );
+    let mut sound = true;
+    for branch in &branches {
+        let (code, said) = central.audit(branch);
+        sound &= code == Some(0);
+        print_indented(&said);
+    }
+    if !sound {
+        detail("the audit found something: this must never happen");
+        return ExitCode::FAILURE;
+    }
+    if once {
+        return ExitCode::SUCCESS;
+    }
+    stay_up(&central, &branches).await;
+    ExitCode::SUCCESS
+}
+
+/// Files from both branches while everything is killed in turn; answers how many were saved.
+async fn under_fire(central: &mut Central, branches: &mut [Branch; 2]) -> u64 {
+    let saved = Arc::new(AtomicU64::new(0));
+    let filers: Vec<_> = branches
+        .iter()
+        .map(|branch| tokio::spawn(file_many(branch.client(), saved.clone())))
+        .collect();
+    for round in 1..=u64::from(KILLS) {
+        // Spread over the filing, so that each kill finds all three at work.
+        let due = round * 2 * UNDER_FIRE / (u64::from(KILLS) + 1);
+        while saved.load(Ordering::Relaxed) < due {
+            sleep(Duration::from_millis(5)).await;
+        }
+        branches[0].kill();
+        central.kill();
+        branches[1].kill();
+        branches[0].start();
+        branches[1].start();
+        central.start();
+        detail(&format!(
+            "{due} saved: LYN, central and NCE killed and started again"
+        ));
+    }
+    for filer in filers {
+        filer.await.expect("a filer ends");
+    }
+    saved.load(Ordering::Relaxed)
+}
+
+/// Files like a careful program: each ticket has an id, and is asked for again until it is saved.
+async fn file_many(client: Client, saved: Arc<AtomicU64>) {
+    for n in 1..=UNDER_FIRE {
+        let mut ticket = ticket(&format!("Under fire, ticket {n}"));
+        let random = std::array::from_fn(|_| fastrand::u8(..));
+        ticket.id = Some(OperationId::from_parts(1_790_000_000_000 + n, random));
+        while client.file_ticket(&ticket).await.is_err() {
+            sleep(Duration::from_millis(20)).await;
+        }
+        saved.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+async fn stay_up(central: &Central, branches: &[Branch; 2]) {
+    let agent = harness::processes::binary("branchline-agent");
+    let server = harness::processes::binary("branchline-server");
+    println!("\nEverything stays up until Ctrl-C. To try:\n");
+    for branch in branches {
+        println!(
+            "  export BRANCHLINE_AGENT_CONFIG={}",
+            branch.config().display()
+        );
+        println!("  {} status", agent.display());
+        println!(
+            "  {} ticket new -s 'Screen is dark' -d 'Since this morning'",
+            agent.display()
+        );
+        println!("  {} ticket list\n", agent.display());
+    }
+    println!(
+        "  export BRANCHLINE_SERVER_DATA_DIR={}",
+        central.folder().display()
+    );
+    println!("  {} tickets list", server.display());
+    println!("  {} branch list", server.display());
+    println!(
+        "  kill -9 {}   # central; then see what a branch says",
+        central.pid()
+    );
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+fn say(step: u32, text: &str) {
+    println!("\n{step}. {text}");
+}
+
+fn detail(text: &str) {
+    println!("   {text}");
+}
+
+fn print_indented(text: &str) {
+    for line in text.lines() {
+        detail(line);
+    }
+}

@@ -9,7 +9,7 @@
 
 use std::path::{Path, PathBuf};
 
-use branchline_durable_sqlite::{Settings, open_reader, open_writer};
+use branchline_durable_sqlite::{OpenError, Settings, open_reader, open_writer};
 use branchline_protocol::exchange::{Continues, ForkCause};
 use branchline_protocol::id::StreamId;
 use branchline_protocol::time::UnixMillis;
@@ -75,10 +75,9 @@ fn examine(path: &Path) -> Result<(), StartError> {
 
 fn is_damage(fault: &StartError) -> bool {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-    let source = match fault {
-        StartError::Read(source)
-        | StartError::Open(branchline_durable_sqlite::OpenError::Sqlite { source, .. }) => source,
-        _ => return false,
+    let (StartError::Read(source) | StartError::Open(OpenError::Sqlite { source, .. })) = fault
+    else {
+        return false;
     };
     matches!(
         source.sqlite_error_code(),
@@ -225,19 +224,17 @@ fn keep_operation(new: &Connection, position: i64, bytes: &[u8]) -> rusqlite::Re
 
 /// Positions follow one another without gaps: the journal's reader takes a gap for damage.
 fn close_gaps(new: &Connection) -> rusqlite::Result<()> {
-    let mut next: i64 = 1;
     let positions: Vec<i64> = new
         .prepare("SELECT position FROM operation ORDER BY position")?
         .query_map([], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    for position in positions {
+    for (next, position) in (1_i64..).zip(positions) {
         if position != next {
             for table in ["operation", "ticket", "entry"] {
                 let sql = format!("UPDATE {table} SET position = ?1 WHERE position = ?2");
                 new.prepare_cached(&sql)?.execute((next, position))?;
             }
         }
-        next += 1;
     }
     Ok(())
 }

@@ -78,9 +78,10 @@ impl LinkWatch {
                 .last_error
                 .clone()
                 .map(|error| error.words);
-            match state {
-                LinkState::Connected => tracing::info!("connected to central"),
-                _ => tracing::warn!(?state, trouble = last, "no connection to central"),
+            if state == LinkState::Connected {
+                tracing::info!("connected to central");
+            } else {
+                tracing::warn!(?state, trouble = last, "no connection to central");
             }
         }
         self.status.send_modify(|status| {

@@ -1,0 +1,520 @@
+//! Real processes: central and branches, each in a folder of its own, on a free port, ended by its
+//! own handle.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
+
+use branchline_agent_api::{Client, FileTicket, OperationSaved, Status};
+use branchline_protocol::operation::{Contact, Priority};
+use tempfile::TempDir;
+
+/// How long anything may take before a test gives up; far beyond what it should take, because
+/// machines are shared.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The folder of a built program, built first if the sources are newer.
+pub fn binary(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(build).join(name)
+}
+
+fn build() -> PathBuf {
+    let own = std::env::current_exe().expect("a test knows its own path");
+    let profile = own
+        .ancestors()
+        .find(|folder| folder.ends_with("debug") || folder.ends_with("release"))
+        .expect("a test runs from cargo's target folder")
+        .to_owned();
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args([
+        "build",
+        "--quiet",
+        "--package=branchline-agent",
+        "--package=branchline-server",
+    ]);
+    cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    cargo
+        .arg("--target-dir")
+        .arg(profile.parent().expect("a profile lies in a target folder"));
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    assert!(
+        cargo.status().expect("run cargo").success(),
+        "the programs do not build"
+    );
+    profile
+}
+
+/// Waits until `condition` gives something. Panics with `what` when it takes too long.
+pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if let Some(found) = condition() {
+            return found;
+        }
+        assert!(
+            started.elapsed() < PATIENCE,
+            "waited {PATIENCE:?} for {what}"
+        );
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// The same for conditions that ask over the network.
+pub async fn wait_until<T, F>(what: &str, mut condition: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let started = Instant::now();
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if let Some(found) = condition().await {
+            return found;
+        }
+        assert!(
+            started.elapsed() < PATIENCE,
+            "waited {PATIENCE:?} for {what}"
+        );
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// A port on loopback that nothing uses, outside the range from which connections take theirs.
+pub fn free_address() -> SocketAddr {
+    loop {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, fastrand::u16(20_000..32_000)));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
+
+/// A process that ends with its handle. Its standard error goes to a log file, whose end is shown
+/// when a test fails.
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    /// Starts a process and waits for the first line that it prints.
+    fn start(command: &mut Command, log: &Path) -> (Self, String) {
+        let (mut running, lines) = Self::start_unready(command, log);
+        let line = lines.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+            let ended = running.child.try_wait();
+            panic!(
+                "not ready ({ended:?}): {}",
+                std::fs::read_to_string(log).unwrap_or_default()
+            )
+        });
+        (running, line)
+    }
+
+    /// Starts a process whose first line may never come.
+    fn start_unready(
+        command: &mut Command,
+        log: &Path,
+    ) -> (Self, std::sync::mpsc::Receiver<String>) {
+        let errors = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(log)
+            .expect("log");
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(errors)
+            .spawn()
+            .expect("start a built program");
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let (lines, first) = sync_channel(1);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = lines.try_send(line);
+            }
+        });
+        (
+            Self {
+                child,
+                log: log.to_owned(),
+            },
+            first,
+        )
+    }
+
+    fn signal(&self, signal: libc::c_int) {
+        let pid = libc::pid_t::try_from(self.child.id()).expect("a pid fits");
+        // SAFETY: the child has not been waited for, so the pid is its own.
+        let sent = unsafe { libc::kill(pid, signal) };
+        assert_eq!(sent, 0, "signal the child");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            let from = log.len().saturating_sub(4_000);
+            let tail = log.get(from..).unwrap_or(&log);
+            let _ = writeln!(
+                std::io::stderr(),
+                "── end of {}\n{tail}",
+                self.log.display()
+            );
+        }
+    }
+}
+
+/// Central: its folder, its address, and its process while it runs.
+#[derive(Debug)]
+pub struct Central {
+    folder: PathBuf,
+    /// Where it listens, running or not.
+    pub address: SocketAddr,
+    running: Option<Running>,
+    environment: Vec<(String, String)>,
+}
+
+impl Central {
+    /// A new central that is not running.
+    pub fn init(sandbox: &Path) -> Self {
+        let folder = sandbox.join("central");
+        let central = Self {
+            folder,
+            address: free_address(),
+            running: None,
+            environment: Vec::new(),
+        };
+        succeeded(&central.cli(&["init"]));
+        central
+    }
+
+    /// The data folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Sets a variable for the next starts.
+    pub fn set_environment(&mut self, name: &str, value: &str) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Sets no variables any more.
+    pub fn clear_environment(&mut self) {
+        self.environment.clear();
+    }
+
+    /// Starts it and waits until it listens.
+    pub fn start(&mut self) {
+        let mut command = Command::new(binary("branchline-server"));
+        command.arg("--data-dir").arg(&self.folder).arg("serve");
+        command.arg("--listen").arg(self.address.to_string());
+        command.envs(self.environment.iter().cloned());
+        let (running, line) = Running::start(&mut command, &self.folder.with_extension("log"));
+        assert!(line.starts_with("listening on"), "{line}");
+        self.running = Some(running);
+    }
+
+    /// SIGKILL, and waits for its end.
+    pub fn kill(&mut self) {
+        self.running = None;
+    }
+
+    /// SIGTERM, and waits for its end.
+    pub fn stop(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            running.signal(libc::SIGTERM);
+            let child = &mut running.child;
+            wait_for("central to end", || {
+                child.try_wait().expect("wait for central")
+            });
+        }
+    }
+
+    /// Stops it from running without ending it (SIGSTOP), or lets it run on.
+    pub fn freeze(&self, frozen: bool) {
+        let running = self.running.as_ref().expect("central runs");
+        running.signal(if frozen { libc::SIGSTOP } else { libc::SIGCONT });
+    }
+
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.running.as_ref().expect("central runs").child.id()
+    }
+
+    /// Registers an agent of a branch and writes its registration.
+    pub fn add_branch(&self, code: &str, registration: &Path) {
+        let registration = registration.to_str().expect("a plain path");
+        succeeded(&self.cli(&["branch", "add", code, "--registration", registration]));
+    }
+
+    /// Runs a command of the server's CLI.
+    pub fn cli(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(binary("branchline-server"));
+        command
+            .arg("--data-dir")
+            .arg(&self.folder)
+            .args(args)
+            .stdin(Stdio::null());
+        command.output().expect("run branchline-server")
+    }
+
+    /// The log so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.with_extension("log")).unwrap_or_default()
+    }
+
+    /// `audit` of a branch's export: its exit code and what it said.
+    pub fn audit(&self, branch: &Branch) -> (Option<i32>, String) {
+        let export = branch.folder.join("export.jsonl");
+        let export = export.to_str().expect("a plain path");
+        succeeded(&branch.cli(&["queue", "export", "--digest", "--output", export]));
+        let output = self.cli(&["audit", export]);
+        (
+            output.status.code(),
+            text(&output.stdout) + &text(&output.stderr),
+        )
+    }
+
+    /// Asserts that central holds what the branch filed, once and in order.
+    pub fn assert_equal(&self, branch: &Branch) -> String {
+        let (code, said) = self.audit(branch);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("0 lost, 0 twice, 0 out of order"), "{said}");
+        said
+    }
+}
+
+/// A branch: its agent's folder, and its process while it runs.
+#[derive(Debug)]
+pub struct Branch {
+    /// The branch's code.
+    pub code: String,
+    folder: PathBuf,
+    running: Option<Running>,
+    environment: Vec<(String, String)>,
+}
+
+impl Branch {
+    /// A new branch, registered at central, whose agent is not running. It finds central at `server`,
+    /// which may be a proxy.
+    pub fn join(sandbox: &Path, central: &Central, code: &str, server: SocketAddr) -> Self {
+        let folder = sandbox.join(format!("{code}-{}", fastrand::u32(..)));
+        std::fs::create_dir_all(&folder).expect("make the branch's folder");
+        central.add_branch(code, &folder.join("registration.toml"));
+        let branch = Self {
+            code: code.to_owned(),
+            folder,
+            running: None,
+            environment: Vec::new(),
+        };
+        branch.configure(server, "");
+        branch
+    }
+
+    /// Writes the configuration; `more` is further TOML.
+    pub fn configure(&self, server: SocketAddr, more: &str) {
+        let data = self.data().display().to_string();
+        let socket = self.socket().display().to_string();
+        let text = format!(
+            "server = \"http://{server}\"\ndata_dir = {data:?}\nsocket = {socket:?}\n{more}\n"
+        );
+        std::fs::write(self.config(), text).expect("write the configuration");
+    }
+
+    /// The branch's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The agent's data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// The journal's file.
+    pub fn journal(&self) -> PathBuf {
+        self.data().join("journal.db")
+    }
+
+    /// The configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("agent.toml")
+    }
+
+    /// The local API's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join("agent.sock")
+    }
+
+    /// Sets a variable for the next starts.
+    pub fn set_environment(&mut self, name: &str, value: &str) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Sets no variables any more.
+    pub fn clear_environment(&mut self) {
+        self.environment.clear();
+    }
+
+    /// Starts the agent and waits until its local API answers.
+    pub fn start(&mut self) {
+        let mut command = self.command();
+        let (running, line) = Running::start(command.arg("run"), &self.log_file());
+        assert!(line.starts_with("ready on"), "{line}");
+        self.running = Some(running);
+    }
+
+    /// Runs the agent to its end, for starts that must fail.
+    pub fn start_expecting_failure(&self) -> Output {
+        self.cli(&["run"])
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.join("agent.log")
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(binary("branchline-agent"));
+        command
+            .arg("--config")
+            .arg(self.config())
+            .stdin(Stdio::null());
+        command.envs(self.environment.iter().cloned());
+        command
+    }
+
+    /// SIGKILL, and waits for its end.
+    pub fn kill(&mut self) {
+        self.running = None;
+    }
+
+    /// SIGTERM, and waits for its end.
+    pub fn stop(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            running.signal(libc::SIGTERM);
+            let child = &mut running.child;
+            wait_for("the agent to end", || {
+                child.try_wait().expect("wait for the agent")
+            });
+        }
+    }
+
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.running.as_ref().expect("the agent runs").child.id()
+    }
+
+    /// Runs a command of the agent's CLI.
+    pub fn cli(&self, args: &[&str]) -> Output {
+        self.command()
+            .args(args)
+            .output()
+            .expect("run branchline-agent")
+    }
+
+    /// The same with something on standard input.
+    pub fn cli_with_input(&self, args: &[&str], input: &[u8]) -> Output {
+        let mut command = self.command();
+        command
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("run branchline-agent");
+        // A command that refuses its input early closes the pipe.
+        let _ = child.stdin.take().expect("stdin is piped").write_all(input);
+        child.wait_with_output().expect("wait for branchline-agent")
+    }
+
+    /// The log so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// A client of the local API.
+    pub fn client(&self) -> Client {
+        Client::new(&self.socket()).expect("make a client")
+    }
+
+    /// Files a ticket that must be saved.
+    pub async fn file(&self, subject: &str) -> OperationSaved {
+        self.client()
+            .file_ticket(&ticket(subject))
+            .await
+            .expect("file a ticket")
+    }
+
+    /// How the agent is.
+    pub async fn status(&self) -> Status {
+        self.client().status().await.expect("ask for the status")
+    }
+
+    /// Waits until central has acknowledged everything.
+    pub async fn wait_drained(&self) -> Status {
+        let client = self.client();
+        wait_until("the journal to drain", || async {
+            client
+                .status()
+                .await
+                .ok()
+                .filter(|status| status.waiting == 0)
+        })
+        .await
+    }
+}
+
+/// A ticket with this subject.
+pub fn ticket(subject: &str) -> FileTicket {
+    FileTicket {
+        id: None,
+        subject: subject.to_owned(),
+        description: format!("Filed to see that {subject:?} arrives."),
+        category: Some("hardware".to_owned()),
+        priority: Priority::Normal,
+        contact: Contact {
+            name: Some("Marie".to_owned()),
+            ..Contact::default()
+        },
+        asset: None,
+    }
+}
+
+/// A folder of one's own that goes away at the end.
+pub fn sandbox() -> TempDir {
+    tempfile::Builder::new()
+        .prefix("branchline-")
+        .tempdir()
+        .expect("make a temporary folder")
+}
+
+/// Bytes of a command's output as text.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Asserts that a command succeeded and gives what it printed.
+pub fn succeeded(output: &Output) -> String {
+    assert!(
+        output.status.success(),
+        "{:?}: {}{}",
+        output.status,
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+    text(&output.stdout)
+}
