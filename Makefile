@@ -24,8 +24,8 @@ tools:
 
 demo: tools
 	@echo "building the programs (the first time takes a few minutes)"
-	@$(CARGO) build --locked --quiet --release -p branchline-agent -p branchline-server -p branchline-tests --bins
-	@ONCE=$(ONCE) $(CARGO) run --locked --quiet --release -p branchline-tests --bin demo
+	@$(CARGO) build --locked --quiet -p branchline-agent -p branchline-server -p branchline-tests --bins
+	@ONCE=$(ONCE) $(CARGO) run --locked --quiet -p branchline-tests --bin demo
 
 test: tools
 	$(CARGO) test --locked --workspace --all-targets

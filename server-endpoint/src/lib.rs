@@ -1,1 +1,21 @@
-//! x
+//! Central: takes what branches filed, once and in order, and holds it.
+//!
+//! On the data's way this crate is everything behind the link:
+//!
+//! ```text
+//! intake → chunker → store → sync → link ─── [ingress → ledger] + vault → inspection → outbox → desk
+//! ```
+//!
+//! Reader's path: [`server`] wires [`ingress`] (the agents' HTTP) to [`ledger`] (the store that
+//! decides and remembers); [`config`] and [`cli`] are how people get at both; [`audit`] compares the
+//! ledger with a branch's journal. What a submission means is decided in `branchline-protocol`.
+
+pub mod audit;
+pub mod cli;
+pub mod config;
+pub mod ingress;
+pub mod ledger;
+pub mod server;
+
+#[cfg(test)]
+mod testing;

@@ -97,6 +97,10 @@ pub struct SubmissionReply {
     /// Verdicts other than accepted on what was submitted, repeats included.
     #[serde(default)]
     pub verdicts: Vec<VerdictAt>,
+    /// Where `head` is further on: the highest ticket serial that central has seen of this agent, so
+    /// that one that was restored from an older image gives no number out again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serials_used: Option<u32>,
     /// News for the branch, as the feed would give them.
     pub news: FeedReply,
 }

@@ -265,6 +265,9 @@ impl Operation {
         if bytes.len() > limits::OPERATION_BYTES {
             return Err(Malformed::TooLarge(bytes.len()));
         }
+        if bytes.first() != Some(&b'{') {
+            return Err(Malformed::Envelope("it is not a JSON object".to_owned()));
+        }
         let envelope: Envelope<'_> =
             serde_json::from_slice(bytes).map_err(|e| Malformed::Envelope(e.to_string()))?;
         let body = match envelope.kind.as_ref() {
@@ -317,11 +320,16 @@ fn body<'a, B: Deserialize<'a>>(
     envelope: &Envelope<'a>,
     kind: &'static str,
 ) -> Result<B, Malformed> {
-    serde_json::from_str(envelope.body.get()).map_err(|fault| Malformed::Body {
+    let malformed = |fault: String| Malformed::Body {
         id: envelope.id,
         kind,
-        fault: fault.to_string(),
-    })
+        fault,
+    };
+    let text = envelope.body.get();
+    if !text.starts_with('{') {
+        return Err(malformed("it is not a JSON object".to_owned()));
+    }
+    serde_json::from_str(text).map_err(|fault| malformed(fault.to_string()))
 }
 
 #[derive(Default)]

@@ -250,7 +250,12 @@ impl Sender {
         self.adapt_batch(in_flight.bytes, now.saturating_sub(in_flight.since));
         let journal_is_behind = reply.head.seq > self.state.head;
         if journal_is_behind {
-            self.fork(ForkCause::AgentRestored, ForkFrom::Unacknowledged, 0);
+            let serials_used = reply.serials_used.unwrap_or(0);
+            self.fork(
+                ForkCause::AgentRestored,
+                ForkFrom::Unacknowledged,
+                serials_used,
+            );
         }
         let verdicts = reply
             .verdicts

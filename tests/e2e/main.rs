@@ -1,1 +1,10 @@
-//! x
+//! End-to-end tests on the real binaries, one file for each promise or concern that they attack.
+
+mod p01_crash_images;
+mod p01_saved;
+mod p02_exactly_once;
+mod p03_acknowledged;
+mod p06_line;
+mod p08_bounds;
+mod p10_outage;
+mod structure;

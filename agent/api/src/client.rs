@@ -46,7 +46,8 @@ impl ClientError {
     }
 }
 
-/// A handle on the local agent. Cheap to keep; finds the agent again after a restart by itself.
+/// A handle on the local agent. Cheap to keep; finds the agent again after a restart by itself. A
+/// filing without an id is never asked for twice, so give it one.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -63,13 +64,18 @@ impl Client {
         let builder = builder.unix_socket(socket);
         #[cfg(windows)]
         let builder = builder.windows_named_pipe(socket);
-        let http = builder.build().map_err(|fault| ClientError::Unreadable(fault.to_string()))?;
-        Ok(Self { http, socket: socket.display().to_string() })
+        let http = builder
+            .build()
+            .map_err(|fault| ClientError::Unreadable(fault.to_string()))?;
+        Ok(Self {
+            http,
+            socket: socket.display().to_string(),
+        })
     }
 
     /// Files a ticket. An `Ok` means that it is on disk (P1).
     pub async fn file_ticket(&self, ticket: &FileTicket) -> Result<OperationSaved, ClientError> {
-        self.post(TICKETS_PATH, ticket).await
+        self.post(TICKETS_PATH, ticket, ticket.id.is_some()).await
     }
 
     /// Adds a comment.
@@ -78,7 +84,8 @@ impl Client {
         number: &TicketNumber,
         comment: &AddComment,
     ) -> Result<OperationSaved, ClientError> {
-        self.post(&format!("{TICKETS_PATH}/{number}/comments"), comment).await
+        let path = format!("{TICKETS_PATH}/{number}/comments");
+        self.post(&path, comment, comment.id.is_some()).await
     }
 
     /// Takes a ticket back.
@@ -87,13 +94,19 @@ impl Client {
         number: &TicketNumber,
         withdrawal: &WithdrawTicket,
     ) -> Result<OperationSaved, ClientError> {
-        self.post(&format!("{TICKETS_PATH}/{number}/withdrawal"), withdrawal).await
+        let path = format!("{TICKETS_PATH}/{number}/withdrawal");
+        self.post(&path, withdrawal, withdrawal.id.is_some()).await
     }
 
     /// Tickets before this serial, newest first.
-    pub async fn tickets(&self, before: Option<u32>, limit: u32) -> Result<TicketList, ClientError> {
+    pub async fn tickets(
+        &self,
+        before: Option<u32>,
+        limit: u32,
+    ) -> Result<TicketList, ClientError> {
         let before = before.map_or_else(String::new, |before| format!("&before={before}"));
-        self.get(&format!("{TICKETS_PATH}?limit={limit}{before}")).await
+        self.get(&format!("{TICKETS_PATH}?limit={limit}{before}"))
+            .await
     }
 
     /// One ticket with all that came after it.
@@ -107,28 +120,45 @@ impl Client {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.answer(self.http.get(format!("http://agent{path}"))).await
+        self.answer(self.http.get(format!("http://agent{path}")), true)
+            .await
     }
 
     async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
         body: &impl Serialize,
+        repeatable: bool,
     ) -> Result<T, ClientError> {
-        self.answer(self.http.post(format!("http://agent{path}")).json(body)).await
+        self.answer(
+            self.http.post(format!("http://agent{path}")).json(body),
+            repeatable,
+        )
+        .await
     }
 
+    /// A connection kept from before the agent's restart breaks at its next use. What may be asked
+    /// twice without harm is then asked again on a new one.
     async fn answer<T: DeserializeOwned>(
         &self,
         request: reqwest::RequestBuilder,
+        repeatable: bool,
     ) -> Result<T, ClientError> {
-        let not_running = |fault: reqwest::Error| ClientError::NotRunning {
+        let again = if repeatable {
+            request.try_clone()
+        } else {
+            None
+        };
+        let (succeeded, body) = match (exchange(request).await, again) {
+            (Err(fault), Some(again)) if !fault.is_connect() && !fault.is_timeout() => {
+                exchange(again).await
+            }
+            (first, _) => first,
+        }
+        .map_err(|fault| ClientError::NotRunning {
             socket: self.socket.clone(),
             fault: innermost(&fault),
-        };
-        let response = request.send().await.map_err(not_running)?;
-        let succeeded = response.status().is_success();
-        let body = response.bytes().await.map_err(not_running)?;
+        })?;
         if succeeded {
             return serde_json::from_slice(&body)
                 .map_err(|fault| ClientError::Unreadable(fault.to_string()));
@@ -137,6 +167,12 @@ impl Client {
             .map_err(|fault| ClientError::Unreadable(fault.to_string()))?;
         Err(ClientError::Problem(Box::new(problem)))
     }
+}
+
+async fn exchange(request: reqwest::RequestBuilder) -> Result<(bool, Vec<u8>), reqwest::Error> {
+    let response = request.send().await?;
+    let succeeded = response.status().is_success();
+    Ok((succeeded, response.bytes().await?.to_vec()))
 }
 
 /// The cause at the bottom is the one that a person can act on ("permission denied").

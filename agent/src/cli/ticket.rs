@@ -4,8 +4,8 @@ use std::io::{IsTerminal, Read};
 use std::process::ExitCode;
 
 use branchline_agent_api::{
-    AddComment, Client, ClientError, Delivery, EntryKind, FileTicket, OperationSaved,
-    TicketDetails, TicketSummary, WithdrawTicket,
+    AddComment, Client, Delivery, EntryKind, FileTicket, OperationSaved, TicketDetails,
+    TicketSummary, WithdrawTicket,
 };
 use branchline_protocol::id::{OperationId, TicketNumber};
 use branchline_protocol::limits;
@@ -156,7 +156,7 @@ async fn new(args: NewArgs, client: &Client) -> Result<(), CliError> {
         contact,
         asset: args.asset,
     };
-    let saved = twice(|| client.file_ticket(&ticket)).await?;
+    let saved = client.file_ticket(&ticket).await?;
     report(&saved, args.repeat.json, "Saved as");
     Ok(())
 }
@@ -167,7 +167,7 @@ async fn comment(args: CommentArgs, client: &Client) -> Result<(), CliError> {
         id: Some(id_or_new(args.repeat.id)),
         text,
     };
-    let saved = twice(|| client.add_comment(&args.number, &comment)).await?;
+    let saved = client.add_comment(&args.number, &comment).await?;
     report(&saved, args.repeat.json, "Comment saved on");
     Ok(())
 }
@@ -177,26 +177,13 @@ async fn withdraw(args: WithdrawArgs, client: &Client) -> Result<(), CliError> {
         id: Some(id_or_new(args.repeat.id)),
         reason: args.reason,
     };
-    let saved = twice(|| client.withdraw_ticket(&args.number, &withdrawal)).await?;
+    let saved = client.withdraw_ticket(&args.number, &withdrawal).await?;
     report(&saved, args.repeat.json, "Withdrawal saved of");
     Ok(())
 }
 
 fn id_or_new(id: Option<OperationId>) -> OperationId {
     id.unwrap_or_else(|| OperationId(crate::ids::new_uuid(crate::ids::now())))
-}
-
-/// Asks again once where the connection broke: the agent may have saved it, and the id makes asking
-/// again harmless.
-async fn twice<F, A>(ask: F) -> Result<OperationSaved, ClientError>
-where
-    F: Fn() -> A,
-    A: Future<Output = Result<OperationSaved, ClientError>>,
-{
-    match ask().await {
-        Err(ClientError::NotRunning { .. }) => ask().await,
-        other => other,
-    }
 }
 
 fn report(saved: &OperationSaved, json: bool, what: &str) {

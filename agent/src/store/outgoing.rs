@@ -122,6 +122,9 @@ impl Store {
     /// Keeps news from the feed and the cursor behind it, in one commit. Events may come again.
     pub async fn apply_feed(&self, reply: FeedReply) -> Result<(), StoreError> {
         let write = move |connection: &Connection| {
+            if reply.rewound {
+                forget_feed(connection)?;
+            }
             for event in &reply.feed {
                 apply_event(connection, event)?;
             }
@@ -301,6 +304,14 @@ fn apply_verdict(
         }
     }
     Ok(())
+}
+
+/// Central was restored: what it decided since is void, and the feed tells the rest again.
+fn forget_feed(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("UPDATE ticket SET suffix = 1 WHERE suffix <> 1", [])?;
+    connection
+        .execute("DELETE FROM exception WHERE kind = 'rejected'", [])
+        .map(|_| ())
 }
 
 /// A kind that this version does not know is passed over: it was not meant for it.

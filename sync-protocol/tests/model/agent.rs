@@ -28,6 +28,8 @@ const DELAY: Duration = Duration::from_secs(10);
 pub struct Row {
     pub id: OperationId,
     pub ticket: TicketId,
+    /// For a filing: the number given out.
+    pub given: Option<TicketNumber>,
     pub bytes: Rc<str>,
     pub damaged: bool,
 }
@@ -49,8 +51,9 @@ pub struct Journal {
     /// The highest ticket serial given out.
     pub serial: u32,
     cursor: Option<String>,
-    /// The branch's own view: what the feed and verdicts say.
-    pub numbers: BTreeMap<TicketId, TicketNumber>,
+    /// The branch's own view: tickets of which central said that they have another number than given,
+    /// and operations of which it said that they have no effect.
+    pub renumbered: BTreeMap<TicketId, TicketNumber>,
     pub rejected: BTreeSet<OperationId>,
 }
 
@@ -66,7 +69,7 @@ impl Journal {
             checkpoints: Vec::new(),
             serial: 0,
             cursor: None,
-            numbers: BTreeMap::new(),
+            renumbered: BTreeMap::new(),
             rejected: BTreeSet::new(),
         }
     }
@@ -205,14 +208,18 @@ impl Journal {
         let (from, to) = (self.acknowledged.seq.0 + 1, acknowledged.seq.0);
         for at in from..=to {
             let row = &self.rows[self.base + index(Seq(at)) - 1];
+            // An operation may fare otherwise than before central was restored.
             self.rejected.remove(&row.id);
+            if row.given.is_some() {
+                self.renumbered.remove(&row.ticket);
+            }
             match verdicts.get(&Seq(at)) {
                 None | Some(Verdict::Accepted) => {}
                 Some(Verdict::Rejected { .. }) => {
                     self.rejected.insert(row.id);
                 }
                 Some(Verdict::Renumbered { number }) => {
-                    self.numbers.insert(row.ticket, number.clone());
+                    self.renumbered.insert(row.ticket, number.clone());
                 }
             }
         }
@@ -222,23 +229,18 @@ impl Journal {
 
     fn read_news(&mut self, news: FeedReply) {
         self.cursor = Some(news.cursor);
+        if news.rewound {
+            // What the feed said of the other ledger may not be so in this one; it says all again.
+            self.renumbered.clear();
+            self.rejected.clear();
+        }
         for event in news.feed {
             match event.body().unwrap() {
-                EventBody::TicketFiled { ticket, number }
-                | EventBody::TicketRenumbered { ticket, number, .. } => {
-                    self.rejected.remove(&OperationId(ticket.0));
-                    self.numbers.insert(ticket, number);
+                EventBody::TicketRenumbered { ticket, number, .. } => {
+                    self.renumbered.insert(ticket, number);
                 }
-                EventBody::CommentAdded { operation, .. } => {
-                    self.rejected.remove(&operation);
-                }
-                EventBody::OperationRejected {
-                    operation: Some(operation),
-                    ..
-                } => {
-                    self.rejected.insert(operation);
-                }
-                EventBody::TicketWithdrawn { .. } | EventBody::OperationRejected { .. } => {}
+                EventBody::OperationRejected { operation, .. } => self.rejected.extend(operation),
+                other => panic!("{other:?} is no news for a branch"),
             }
         }
     }

@@ -40,8 +40,9 @@ pub struct Central {
     pub entries: Vec<Entry>,
     pub by_id: BTreeMap<OperationId, usize>,
     pub tickets: BTreeMap<TicketId, Ticket>,
-    /// Each with a mark that no other event ever has, in this ledger or one restored from before it.
-    events: Vec<(Event, u64)>,
+    /// What the branch is told; it knows what it asked for itself. Each with a mark that no other
+    /// event ever has, in this ledger or one restored from before it.
+    news: Vec<(Event, u64)>,
 }
 
 pub fn origin() -> Origin {
@@ -118,11 +119,14 @@ impl Central {
             let seq = position.seq;
             (verdict != Verdict::Accepted).then_some(VerdictAt { seq, verdict })
         };
+        let acknowledged = positions.last().copied().unwrap_or(after);
+        let head = self.head(stream).unwrap();
         Ok(SubmissionReply {
-            acknowledged: positions.last().copied().unwrap_or(after),
-            head: self.head(stream).unwrap(),
+            acknowledged,
+            head,
+            serials_used: (head.seq > acknowledged.seq).then(|| self.serials_used()),
             verdicts: positions.iter().filter_map(verdict_at).collect(),
-            news: self.news(submission.cursor.as_deref()),
+            news: self.news_after(submission.cursor.as_deref()),
         })
     }
 
@@ -157,7 +161,9 @@ impl Central {
             }
             Judgement::Rejected { id, reason } => {
                 self.reject(id, reason, mark);
-                id.expect("the model's operations all have ids")
+                // What has no id takes its position and nothing else.
+                let Some(id) = id else { return verdict };
+                id
             }
             Judgement::Effect { operation, number } => {
                 let id = operation.id;
@@ -190,13 +196,6 @@ impl Central {
                 };
                 let before = self.tickets.insert(ticket, new);
                 assert!(before.is_none(), "ticket {ticket} filed twice");
-                self.publish(
-                    &EventBody::TicketFiled {
-                        ticket,
-                        number: number.clone(),
-                    },
-                    mark,
-                );
                 if number != body.number {
                     seen("judged: renumbered");
                     let given = body.number;
@@ -208,16 +207,10 @@ impl Central {
                     self.publish(&event, mark);
                 }
             }
-            Body::CommentAdded(body) => {
-                let (ticket, operation) = (body.ticket, operation.id);
-                self.publish(&EventBody::CommentAdded { ticket, operation }, mark);
-            }
             Body::TicketWithdrawn(body) => {
-                let ticket = body.ticket;
-                self.tickets.get_mut(&ticket).unwrap().withdrawn = true;
-                self.publish(&EventBody::TicketWithdrawn { ticket }, mark);
+                self.tickets.get_mut(&body.ticket).unwrap().withdrawn = true;
             }
-            Body::FileAttached(_) => {}
+            Body::CommentAdded(_) | Body::FileAttached(_) => {}
         }
     }
 
@@ -225,24 +218,24 @@ impl Central {
         let (kind, body) = event.to_parts();
         *mark += 1;
         let event = Event {
-            position: self.events.len() as u64 + 1,
+            position: self.news.len() as u64 + 1,
             at: UnixMillis::default(),
             kind,
             body,
         };
-        self.events.push((event, *mark));
+        self.news.push((event, *mark));
     }
 
-    fn news(&self, cursor: Option<&str>) -> FeedReply {
+    fn news_after(&self, cursor: Option<&str>) -> FeedReply {
         let read = cursor.map(|cursor| self.read_up_to(cursor));
         let from = read.flatten().unwrap_or(0);
-        let to = self.events.len().min(from + FEED_PAGE);
-        let mark = to.checked_sub(1).map_or(0, |last| self.events[last].1);
+        let to = self.news.len().min(from + FEED_PAGE);
+        let mark = to.checked_sub(1).map_or(0, |last| self.news[last].1);
         if read == Some(None) {
             seen("feed: rewound");
         }
         FeedReply {
-            feed: self.events[from..to].iter().map(|e| e.0.clone()).collect(),
+            feed: self.news[from..to].iter().map(|e| e.0.clone()).collect(),
             cursor: format!("{to}.{mark}"),
             rewound: read == Some(None),
             server_time: UnixMillis::default(),
@@ -255,15 +248,15 @@ impl Central {
         let (count, mark): (usize, u64) = (count.parse().unwrap(), mark.parse().unwrap());
         let own = match count.checked_sub(1) {
             None => 0,
-            Some(last) => self.events.get(last)?.1,
+            Some(last) => self.news.get(last)?.1,
         };
         (own == mark).then_some(count)
     }
 
     fn head(&self, stream: StreamId) -> Option<Position> {
-        let held = self.streams.get(&stream)?;
-        let head = held.last().map(|(digest, _)| Position {
-            seq: Seq(held.len() as u64),
+        let positions = self.streams.get(&stream)?;
+        let head = positions.last().map(|(digest, _)| Position {
+            seq: Seq(positions.len() as u64),
             digest: *digest,
         });
         Some(head.unwrap_or(Position::genesis(stream)))

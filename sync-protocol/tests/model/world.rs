@@ -213,6 +213,10 @@ impl World {
         let row = Row {
             id: asked.id,
             ticket: operation.body.ticket().unwrap_or(asked.id.into()),
+            given: match &operation.body {
+                Body::TicketFiled(body) => Some(body.number.clone()),
+                _ => None,
+            },
             bytes: String::from_utf8(operation.encode()).unwrap().into(),
             damaged: false,
         };

@@ -1,0 +1,154 @@
+//! The command line: for IT, for scripts, and for the service manager.
+//!
+//! Exit codes: 0 it worked; 2 the input must be mended; 3 an audit found something; 70 IT must act;
+//! 75 try again. Every command may run while the server runs.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use branchline_protocol::problem::ErrorClass;
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, ConfigError};
+use crate::ledger::LedgerError;
+use crate::ledger::sqlite::{self, SqliteLedger};
+
+mod audit;
+mod branch;
+mod init;
+mod output;
+mod serve;
+mod tickets;
+
+/// Central of Branchline: takes what branches filed, once and in order.
+#[derive(Debug, Parser)]
+#[command(name = "branchline-server", version, max_term_width = 100)]
+pub struct Cli {
+    /// Where the ledger and the settings (server.toml) are
+    #[arg(
+        long,
+        global = true,
+        env = "BRANCHLINE_SERVER_DATA_DIR",
+        default_value = "/var/lib/branchline-server",
+        value_name = "DIR"
+    )]
+    data_dir: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make the data directory, the ledger and a commented server.toml; can be repeated
+    Init,
+    /// Answer agents until SIGTERM or SIGINT
+    Serve(serve::ServeArgs),
+    /// Register agents for branches
+    #[command(subcommand)]
+    Branch(branch::BranchCommand),
+    /// Look at tickets
+    #[command(subcommand)]
+    Tickets(tickets::TicketsCommand),
+    /// Compare what central holds with agents' `queue export --digest`
+    Audit(audit::AuditArgs),
+}
+
+/// Why a command did not work, and who must act.
+#[derive(Debug)]
+struct Failure {
+    class: ErrorClass,
+    message: String,
+}
+
+impl Failure {
+    fn fix_input(message: impl Into<String>) -> Self {
+        Self {
+            class: ErrorClass::FixInput,
+            message: message.into(),
+        }
+    }
+
+    fn call_it(message: impl Into<String>) -> Self {
+        Self {
+            class: ErrorClass::CallIt,
+            message: message.into(),
+        }
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self.class {
+            ErrorClass::FixInput => 2,
+            ErrorClass::CallIt => 70,
+            ErrorClass::TryAgain => 75,
+        })
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(fault: ConfigError) -> Self {
+        match fault {
+            ConfigError::Read { .. } => Self::call_it(fault.to_string()),
+            ConfigError::Content { .. } => Self::fix_input(fault.to_string()),
+        }
+    }
+}
+
+impl From<LedgerError> for Failure {
+    fn from(fault: LedgerError) -> Self {
+        let (class, what_to_do) = match &fault {
+            LedgerError::Away(_) => (ErrorClass::TryAgain, "try again in a moment"),
+            LedgerError::Full(_) => (ErrorClass::CallIt, "make room on its disk"),
+            LedgerError::Broken(_) => (
+                ErrorClass::CallIt,
+                "keep the data directory as it is and restore from a backup elsewhere",
+            ),
+        };
+        Self {
+            class,
+            message: format!("{fault}; {what_to_do}"),
+        }
+    }
+}
+
+impl Cli {
+    /// Runs the command and answers with its exit code.
+    pub fn execute(self) -> ExitCode {
+        let data_dir = self.data_dir;
+        let done = match self.command {
+            Command::Init => init::execute(&data_dir),
+            Command::Serve(args) => serve::execute(&data_dir, &args),
+            Command::Branch(command) => branch::execute(&data_dir, command),
+            Command::Tickets(command) => tickets::execute(&data_dir, command),
+            Command::Audit(args) => audit::execute(&data_dir, &args),
+        };
+        done.unwrap_or_else(|failure| {
+            output::error(&format!("{} ({})", failure.message, failure.class));
+            failure.exit_code()
+        })
+    }
+}
+
+/// Opens the data directory's ledger; `init` must have made it.
+fn open_ledger(data_dir: &Path) -> Result<SqliteLedger, Failure> {
+    Config::read(data_dir)?;
+    let path = data_dir.join(sqlite::FILE_NAME);
+    if !path.exists() {
+        let message = format!(
+            "there is no ledger at {}; make one with `branchline-server init`, or name the right \
+             directory with --data-dir",
+            path.display()
+        );
+        return Err(Failure::fix_input(message));
+    }
+    Ok(SqliteLedger::open(&path)?)
+}
+
+/// Runs a command's async part.
+fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|fault| Failure::call_it(format!("start the runtime: {fault}")))?;
+    runtime.block_on(command)
+}

@@ -1,0 +1,66 @@
+//! `init`: the data directory, the ledger and the settings. What is there is left as it is.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::{Failure, output};
+use crate::config::{self, Config};
+use crate::ledger::sqlite::{self, SqliteLedger};
+
+pub(super) fn execute(data_dir: &Path) -> Result<ExitCode, Failure> {
+    make_directory(data_dir)?;
+    let settings = data_dir.join(config::FILE_NAME);
+    write_template(&settings)
+        .map_err(|fault| Failure::call_it(format!("write {}: {fault}", settings.display())))?;
+    Config::read(data_dir)?;
+    let ledger = data_dir.join(sqlite::FILE_NAME);
+    let made = !ledger.exists();
+    drop(SqliteLedger::open(&ledger)?);
+    sync_directory(data_dir)?;
+    let state = if made { "made" } else { "was there already" };
+    output::line(&format!("{} {state}", ledger.display()));
+    output::line(&format!("settings are in {}", settings.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Nobody else reads the data directory: everything in it is the organisation's tickets.
+fn make_directory(data_dir: &Path) -> Result<(), Failure> {
+    let made = DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data_dir)
+        .and_then(|()| std::fs::set_permissions(data_dir, Permissions::from_mode(0o700)));
+    made.map_err(|fault| {
+        Failure::fix_input(format!(
+            "make the data directory {}: {fault}; name another with --data-dir, or run this as the \
+             user that the server runs as",
+            data_dir.display()
+        ))
+    })
+}
+
+fn write_template(path: &Path) -> std::io::Result<()> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match file {
+        Ok(mut file) => {
+            file.write_all(config::TEMPLATE.as_bytes())?;
+            file.sync_all()
+        }
+        Err(fault) if fault.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// A file whose directory was not synced may be gone after a power failure.
+pub(super) fn sync_directory(directory: &Path) -> Result<(), Failure> {
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|fault| Failure::call_it(format!("sync {}: {fault}", directory.display())))
+}

@@ -1,0 +1,103 @@
+//! `serve`: runs the server until it is told to stop.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+
+use branchline_protocol::problem::ErrorClass;
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::{Failure, output};
+use crate::config::{Config, LogFormat};
+use crate::server::{ServeError, Server};
+
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// Where agents connect; port 0 takes any that is free
+    #[arg(long, env = "BRANCHLINE_SERVER_LISTEN", value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// How the log on standard error looks; RUST_LOG chooses what is in it
+    #[arg(long, env = "BRANCHLINE_SERVER_LOG_FORMAT", value_enum)]
+    log_format: Option<LogFormat>,
+}
+
+impl From<ServeError> for Failure {
+    fn from(fault: ServeError) -> Self {
+        match fault {
+            ServeError::Ledger(fault) => fault.into(),
+            ServeError::NotLoopback(_) | ServeError::NoLedger(_) => {
+                Self::fix_input(fault.to_string())
+            }
+            ServeError::Listener(_) => Self::call_it(fault.to_string()),
+        }
+    }
+}
+
+pub(super) fn execute(data_dir: &Path, args: &ServeArgs) -> Result<ExitCode, Failure> {
+    let mut config = Config::read(data_dir)?;
+    config.listen = args.listen.unwrap_or(config.listen);
+    config.log_format = args.log_format.unwrap_or(config.log_format);
+    start_log(config.log_format)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|fault| Failure::call_it(format!("start the runtime: {fault}")))?;
+    runtime.block_on(run(&config))?;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run(config: &Config) -> Result<(), Failure> {
+    if !config.listen.ip().to_canonical().is_loopback() {
+        return Err(ServeError::NotLoopback(config.listen).into());
+    }
+    let signals = |fault| Failure::call_it(format!("listen for signals: {fault}"));
+    let terminate = signal(SignalKind::terminate()).map_err(signals)?;
+    let interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|fault| cannot_listen(config.listen, &fault))?;
+    let server = Server::open(listener, config)?;
+    output::line(&format!("listening on http://{}", server.address()));
+    server.run(either(terminate, interrupt)).await;
+    Ok(())
+}
+
+async fn either(mut terminate: Signal, mut interrupt: Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+fn cannot_listen(address: SocketAddr, fault: &std::io::Error) -> Failure {
+    let (class, what_to_do) = match fault.kind() {
+        std::io::ErrorKind::AddrInUse => (
+            ErrorClass::TryAgain,
+            "another program, perhaps another server, has it; stop that one or choose another port",
+        ),
+        _ => (ErrorClass::FixInput, "choose another with --listen"),
+    };
+    Failure {
+        class,
+        message: format!("listen on {address}: {fault}; {what_to_do}"),
+    }
+}
+
+fn start_log(format: LogFormat) -> Result<(), Failure> {
+    let filter = EnvFilter::builder()
+        .with_default_directive(tracing::Level::INFO.into())
+        .from_env()
+        .map_err(|fault| Failure::fix_input(format!("RUST_LOG: {fault}")))?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let started = match format {
+        LogFormat::Text => log.with_ansi(false).try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+    started.map_err(|fault| Failure::call_it(format!("start the log: {fault}")))
+}

@@ -1,0 +1,163 @@
+//! Settings: `server.toml` in the data directory, over which flags and the environment go.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// The file's name in the data directory.
+pub const FILE_NAME: &str = "server.toml";
+/// The longest time that stopping may be set to take.
+const DRAIN_MOST_SECONDS: u64 = 300;
+
+/// What `init` writes: every setting with its default, as a comment.
+pub const TEMPLATE: &str = "\
+# Settings of branchline-server. Each line shows a default; take the # away to change it.
+# Flags and BRANCHLINE_SERVER_* in the environment go before what stands here.
+
+# Where agents connect. Only loopback addresses, until agents have certificates.
+# listen = \"127.0.0.1:8470\"
+
+# How the log on standard error looks: \"text\" or \"json\".
+# log_format = \"text\"
+
+# Seconds that requests under way may take to finish when the server is stopped.
+# drain_seconds = 10
+";
+
+/// How the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One object per line.
+    Json,
+}
+
+/// What the server runs with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the ledger and this configuration are.
+    pub data_dir: PathBuf,
+    /// Where agents connect.
+    pub listen: SocketAddr,
+    /// How the log looks.
+    pub log_format: LogFormat,
+    drain_seconds: u64,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is there and cannot be read.
+    #[error("read {path}: {fault}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        fault: std::io::Error,
+    },
+    /// The file says something that it cannot say.
+    #[error("{path}: {fault}")]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        fault: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    listen: SocketAddr,
+    log_format: LogFormat,
+    drain_seconds: u64,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8470)),
+            log_format: LogFormat::Text,
+            drain_seconds: 10,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the data directory's settings; a file that is missing has the defaults.
+    pub fn read(data_dir: &Path) -> Result<Self, ConfigError> {
+        let path = data_dir.join(FILE_NAME);
+        let file = match std::fs::read_to_string(&path) {
+            Ok(text) => parse(&text).map_err(|fault| ConfigError::Content { path, fault })?,
+            Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => File::default(),
+            Err(fault) => return Err(ConfigError::Read { path, fault }),
+        };
+        Ok(Self {
+            data_dir: data_dir.to_owned(),
+            listen: file.listen,
+            log_format: file.log_format,
+            drain_seconds: file.drain_seconds,
+        })
+    }
+
+    /// How long stopping may take.
+    pub fn drain(&self) -> Duration {
+        Duration::from_secs(self.drain_seconds)
+    }
+}
+
+fn parse(text: &str) -> Result<File, String> {
+    let file: File = toml::from_str(text).map_err(|fault| {
+        let line = fault.span().map(|span| {
+            let before = text.get(..span.start).unwrap_or_default();
+            before.matches('\n').count() + 1
+        });
+        let place = line.map_or_else(String::new, |line| format!("line {line}: "));
+        format!("{place}{}", fault.message())
+    })?;
+    if file.drain_seconds > DRAIN_MOST_SECONDS {
+        return Err(format!(
+            "drain_seconds must be at most {DRAIN_MOST_SECONDS}"
+        ));
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_says_the_defaults() {
+        let defaults = parse(TEMPLATE).unwrap();
+        let spelled_out: String = TEMPLATE
+            .lines()
+            .filter_map(|line| line.strip_prefix("# ").filter(|line| line.contains(" = ")))
+            .fold(String::new(), |text, line| text + line + "\n");
+        let written = parse(&spelled_out).unwrap();
+        assert_eq!(written.listen, defaults.listen);
+        assert_eq!(written.log_format, defaults.log_format);
+        assert_eq!(written.drain_seconds, defaults.drain_seconds);
+        assert_eq!(spelled_out.lines().count(), 3);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name_and_line() {
+        let fault = parse("listen = \"127.0.0.1:1\"\nlisten_on = 1\n")
+            .err()
+            .unwrap();
+        assert!(
+            fault.contains("line 2") && fault.contains("listen_on"),
+            "{fault}"
+        );
+        let fault = parse("listen = \"somewhere\"").err().unwrap();
+        assert!(fault.contains("line 1"), "{fault}");
+        assert!(parse("drain_seconds = 100000").is_err());
+        assert!(parse("drain_seconds = -1").is_err());
+    }
+}

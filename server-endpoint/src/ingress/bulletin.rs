@@ -1,0 +1,66 @@
+//! Who waits for news of which branch. A bell says only "look again": what there is stands in the
+//! ledger, and a bell that rings for nothing costs one look.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use branchline_protocol::id::BranchCode;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::ledger::Ledger;
+
+/// How often the ledger is asked for what other processes wrote: once for all who wait.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// One bell per branch that somebody has listened for; as many as there are branches.
+#[derive(Debug, Default)]
+pub(super) struct Bulletin {
+    bells: Mutex<HashMap<BranchCode, watch::Sender<()>>>,
+}
+
+impl Bulletin {
+    pub(super) fn listen(&self, branch: &BranchCode) -> watch::Receiver<()> {
+        self.lock().entry(branch.clone()).or_default().subscribe()
+    }
+
+    pub(super) fn ring(&self, branch: &BranchCode) {
+        if let Some(bell) = self.lock().get(branch) {
+            bell.send_replace(());
+        }
+    }
+
+    fn somebody_listens(&self) -> bool {
+        self.lock().values().any(|bell| bell.receiver_count() > 0)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<BranchCode, watch::Sender<()>>> {
+        // Nothing in here can panic half-way.
+        self.bells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Rings for what this process did not write itself, until stopped.
+pub(super) async fn watch(bulletin: &Bulletin, ledger: &dyn Ledger, stopping: &CancellationToken) {
+    let mut seen = None;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = stopping.cancelled() => return,
+        }
+        // While nobody listens nothing is missed: whoever comes looks for themselves first. But
+        // where the events end must be known from before they came.
+        if seen.is_some() && !bulletin.somebody_listens() {
+            continue;
+        }
+        // A ledger that is away is noticed by the requests themselves.
+        let Ok(news) = ledger.news(seen).await else {
+            continue;
+        };
+        seen = Some(news.through);
+        for branch in &news.branches {
+            bulletin.ring(branch);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What goes around every request: its id, its span in the log, the protocol's version, where it
+//! comes from, and what happens when its handler panics.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use branchline_protocol::exchange::{PROTOCOL_VERSION, VERSION_HEADER};
+use branchline_protocol::problem::ProblemKind;
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderValue};
+use tracing::Instrument;
+
+use super::Ingress;
+use super::refusal::Refusal;
+
+const REQUEST_ID_HEADER: &str = "x-request-id";
+/// Characters of a request id that is taken over; a UUID has 36.
+const REQUEST_ID_CHARS: usize = 64;
+
+/// The other end of the connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+impl Peer {
+    /// Until agents have certificates, secrets travel in the clear, so that they may not travel far.
+    fn is_this_machine(self) -> bool {
+        self.0.to_canonical().is_loopback()
+    }
+}
+
+pub(super) async fn around(
+    State(ingress): State<Arc<Ingress>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let id = request_id(request.headers());
+    let span = tracing::info_span!(
+        "request",
+        id = id.to_str().unwrap_or_default(),
+        method = %request.method(),
+        path = branchline_protocol::text::clipped(request.uri().path(), 100),
+        agent = tracing::field::Empty,
+    );
+    let mut response = answer(&ingress, request, next).instrument(span).await;
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID_HEADER, id);
+    headers.insert(VERSION_HEADER, PROTOCOL_VERSION.into());
+    response
+}
+
+async fn answer(ingress: &Ingress, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let peer = request.extensions().get::<Peer>().copied();
+    let response = if peer.is_none_or(Peer::is_this_machine) {
+        // A panic is this request's own fault; the connection's other requests go on.
+        AssertUnwindSafe(next.run(request))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| {
+                tracing::error!("a request handler panicked");
+                Refusal::new(
+                    ProblemKind::Internal,
+                    "central has a fault; its log says more",
+                )
+                .into_response()
+            })
+    } else {
+        Refusal::new(
+            ProblemKind::Unauthenticated,
+            "plain HTTP is answered to this machine only, until agents have certificates",
+        )
+        .into_response()
+    };
+    let status = response.status().as_u16();
+    let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::debug!(
+        status,
+        millis,
+        stopping = ingress.stopping.is_cancelled(),
+        "answered"
+    );
+    response
+}
+
+pub(super) async fn require_version(request: Request, next: Next) -> Result<Response, Refusal> {
+    let version = request.headers().get(VERSION_HEADER);
+    let spoken = PROTOCOL_VERSION.to_string();
+    match version.map(HeaderValue::as_bytes) {
+        Some(version) if version == spoken.as_bytes() => Ok(next.run(request).await),
+        Some(_) => Err(Refusal::new(
+            ProblemKind::UnsupportedVersion,
+            format!("central speaks protocol version {spoken}; upgrade whichever side is older"),
+        )),
+        None => Err(Refusal::new(
+            ProblemKind::UnsupportedVersion,
+            format!("the header {VERSION_HEADER}: {spoken} is missing"),
+        )),
+    }
+}
+
+/// The caller's, where it is a plain token, so that both logs show the same; else a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let given = headers.get(REQUEST_ID_HEADER).filter(|id| {
+        let id = id.as_bytes();
+        (1..=REQUEST_ID_CHARS).contains(&id.len())
+            && id
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+    });
+    given.cloned().unwrap_or_else(|| {
+        let mut random = [0; 8];
+        // An id that is not random is still an id.
+        let _ = getrandom::fill(&mut random);
+        let mut id = String::with_capacity(16);
+        for byte in random {
+            let _ = write!(id, "{byte:02x}");
+        }
+        HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("none"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_answered() {
+        let here = |text: &str| Peer(text.parse().unwrap()).is_this_machine();
+        assert!(here("127.0.0.1") && here("127.8.8.8") && here("::1") && here("::ffff:127.0.0.1"));
+        assert!(!here("10.0.0.1") && !here("::ffff:10.0.0.1") && !here("fe80::1"));
+    }
+
+    #[test]
+    fn a_request_id_is_taken_over_only_as_a_token() {
+        let mut headers = HeaderMap::new();
+        headers.insert(REQUEST_ID_HEADER, HeaderValue::from_static("ab-12.x"));
+        assert_eq!(request_id(&headers), "ab-12.x");
+        for bad in ["", "a b", "a\"b", &"x".repeat(65)] {
+            headers.insert(REQUEST_ID_HEADER, HeaderValue::from_str(bad).unwrap());
+            let made = request_id(&headers);
+            assert_ne!(made, bad);
+            assert_eq!(made.len(), 16);
+        }
+    }
+}

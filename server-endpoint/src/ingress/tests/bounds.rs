@@ -1,0 +1,226 @@
+//! P8: everything from outside has a bound, and is told so.
+
+use std::io::Write;
+use std::time::Duration;
+
+use branchline_protocol::problem::ProblemKind;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::central::{Answer, Central, Request, small_bounds};
+use super::{SUBMISSION_BYTES, assert_quick, body_of, chunk, oversized};
+use crate::ingress::Bounds;
+use crate::ledger::Ledger;
+use crate::testing::TestAgent;
+
+/// A request whose body is announced and does not come.
+fn announcing(agent: &TestAgent, length: &str) -> Request {
+    Request::submission(agent, Vec::new()).with("content-length", length)
+}
+
+async fn start_body(central: &Central, request: &Request) -> TcpStream {
+    let mut connection = central.connect().await;
+    connection.write_all(&request.bytes()).await.unwrap();
+    connection
+}
+
+#[tokio::test]
+async fn too_large_is_said_before_the_body_comes() {
+    let central = Central::bounded(Bounds::default()).await;
+    let agent = central.agent("LYN").await;
+    let answer = central.ask(announcing(&agent, &oversized())).await;
+    answer.assert_problem(ProblemKind::TooLarge, "announced");
+    assert_quick(&answer);
+
+    // Announced in no way, and without end: the answer comes while the sender still sends.
+    let endless = Request::submission(&agent, Vec::new())
+        .without("content-length")
+        .with("transfer-encoding", "chunked");
+    let connection = start_body(&central, &endless).await;
+    let (mut reading, mut writing) = connection.into_split();
+    let send = async {
+        let spaces = chunk(&vec![b' '; 64 * 1024]);
+        for _ in 0..SUBMISSION_BYTES / (64 * 1024) + 4 {
+            writing.write_all(&spaces).await.unwrap();
+        }
+    };
+    let (mut answer, ()) = tokio::join!(
+        async {
+            let mut answer = vec![0; 4096];
+            let read = reading.read(&mut answer).await.unwrap();
+            answer.truncate(read);
+            String::from_utf8(answer).unwrap()
+        },
+        send
+    );
+    answer.make_ascii_lowercase();
+    assert!(
+        answer.starts_with("http/1.1 413") && answer.contains("too-large"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn who_speaks_is_asked_before_the_body_comes() {
+    let central = Central::bounded(Bounds::default()).await;
+    let mut liar = central.agent("LYN").await;
+    liar.credentials.secret[0] ^= 1;
+    let answer = central.ask(announcing(&liar, "1000000")).await;
+    answer.assert_problem(ProblemKind::WrongSecret, "liar");
+    assert_quick(&answer);
+}
+
+#[tokio::test]
+async fn a_bomb_in_zstd_is_refused_in_bounded_memory() {
+    let central = Central::bounded(Bounds {
+        // Less than half of what any of them unpacks to.
+        bodies_bytes: 4 * SUBMISSION_BYTES,
+        ..small_bounds()
+    })
+    .await;
+    let agent = central.agent("LYN").await;
+    let spaces = vec![b' '; 16 * SUBMISSION_BYTES];
+    let said = zstd::bulk::compress(&spaces, 3).unwrap();
+    let mut unsaid = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+    unsaid.write_all(&spaces).unwrap();
+    let unsaid = unsaid.finish().unwrap();
+    let small = zstd::bulk::compress(&spaces[..SUBMISSION_BYTES / 2], 3).unwrap();
+    let many = small.repeat(32);
+    let mut lying = zstd::bulk::compress(&spaces[..1_000], 3).unwrap();
+    lying.extend_from_slice(&unsaid);
+    for (bomb, about) in [
+        (said, "said"),
+        (unsaid, "unsaid"),
+        (many, "many"),
+        (lying, "lying"),
+    ] {
+        assert!(bomb.len() < 100_000, "{about} is a bomb");
+        let request = Request::submission(&agent, bomb).with("content-encoding", "zstd");
+        central
+            .ask(request)
+            .await
+            .assert_problem(ProblemKind::TooLarge, about);
+    }
+    let mut cut = zstd::bulk::compress(&body_of(&agent, 0, 0), 3).unwrap();
+    cut.truncate(cut.len() - 3);
+    let request = Request::submission(&agent, cut).with("content-encoding", "zstd");
+    central
+        .ask(request)
+        .await
+        .assert_problem(ProblemKind::Malformed, "cut off");
+}
+
+#[tokio::test]
+async fn a_body_that_stands_still_or_crawls_is_given_up() {
+    let central = Central::start().await;
+    let agent = central.agent("LYN").await;
+    let mut standing = start_body(&central, &announcing(&agent, "1000")).await;
+    standing.write_all(b"{").await.unwrap();
+    let answer = Answer::read(&mut standing).await;
+    answer.assert_problem(ProblemKind::TooSlow, "stands still");
+
+    // One byte at a time, each well within the stall.
+    let crawling = start_body(&central, &announcing(&agent, "1000")).await;
+    let (mut reading, mut writing) = crawling.into_split();
+    let crawl = async {
+        while writing.write_all(b" ").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    };
+    let answered = async {
+        let mut answer = vec![0; 4096];
+        let read = reading.read(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer[..read]).into_owned()
+    };
+    let answer = tokio::select! {
+        () = crawl => panic!("cut off without an answer"),
+        answer = answered => answer,
+    };
+    assert!(answer.contains("too-slow"), "{answer}");
+}
+
+#[tokio::test]
+async fn bodies_under_way_share_a_bounded_memory() {
+    let central = Central::bounded(Bounds {
+        bodies_bytes: 128 * 1024,
+        body_stall: Duration::from_secs(5),
+        ..small_bounds()
+    })
+    .await;
+    let mut agent = central.agent("LYN").await;
+    agent
+        .journal
+        .push(format!("\"{}\"", "x".repeat(70_000)).into_bytes());
+    let body = body_of(&agent, 0, 1);
+    let (most, rest) = body.split_at(body.len() - 10);
+    let length = body.len().to_string();
+    let mut holding = start_body(&central, &announcing(&agent, &length)).await;
+    holding.write_all(most).await.unwrap();
+    // Until the server has taken what was sent, there is room for a second one.
+    let busy = loop {
+        let answer = central.ask(Request::submission(&agent, body.clone())).await;
+        if answer.status != 200 {
+            break answer;
+        }
+    };
+    busy.assert_problem(ProblemKind::Busy, "no room");
+    assert!(busy.header("retry-after").is_some());
+    // A small one still fits.
+    central
+        .post(&agent, body_of(&agent, 0, 0))
+        .await
+        .assert_ok();
+    holding.write_all(rest).await.unwrap();
+    Answer::read(&mut holding).await.assert_ok();
+    central.post(&agent, body).await.assert_ok();
+}
+
+#[tokio::test]
+async fn a_submission_goes_on_when_its_sender_hangs_up() {
+    let central = Central::start().await;
+    let mut agent = central.agent("LYN").await;
+    agent.file(&["a"], 1);
+    let request = Request::submission(&agent, body_of(&agent, 0, 1));
+    drop(start_body(&central, &request).await);
+    let started = std::time::Instant::now();
+    while central.ledger.news(None).await.unwrap().through == 0 {
+        if started.elapsed() > super::TOO_LONG {
+            // It may have been cut off before it was read; then it is simply sent again.
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    central.ask(request).await.assert_ok();
+    assert_eq!(central.ledger.news(None).await.unwrap().through, 1);
+}
+
+#[tokio::test]
+async fn headers_and_connections_are_bounded() {
+    let central = Central::bounded(Bounds {
+        connections: 2,
+        headers_within: Duration::from_millis(300),
+        ..small_bounds()
+    })
+    .await;
+    let large = Request::get("/livez").with("x-large", &"x".repeat(64 * 1024));
+    assert_eq!(central.ask(large).await.status, 431);
+    // Two that never finish their headers, and one that waits until the first of them is cut off.
+    let mut idle = [central.connect().await, central.connect().await];
+    for connection in &mut idle {
+        connection
+            .write_all(b"GET /livez HTTP/1.1\r\n")
+            .await
+            .unwrap();
+    }
+    let answer = central.ask(Request::get("/livez")).await;
+    answer.assert_ok();
+    assert!(
+        answer.took > Duration::from_millis(100),
+        "{:?}: no bound",
+        answer.took
+    );
+    for mut connection in idle {
+        let mut rest = Vec::new();
+        let _ = connection.read_to_end(&mut rest).await;
+    }
+}

@@ -1,0 +1,110 @@
+//! The ledger: central's authoritative store of streams, operations, events and agents.
+//!
+//! On the data's way: `ingress → [ledger] → inspection → outbox → desk`. The ingress hands over what
+//! an agent submitted; the ledger decides with [`branchline_protocol::receiver`] inside one
+//! transaction and answers after that transaction is durable (P3).
+//!
+//! The trait speaks domain verbs and hides where the rows lie: [`sqlite`] today; every backend runs
+//! the same contract test. A ledger is shared by processes (the server, its command line, later other
+//! servers), so that nothing here may be remembered between two calls.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use branchline_protocol::event::Event;
+use branchline_protocol::id::{AgentId, BranchCode, Seq, StreamId, TicketNumber};
+use branchline_protocol::time::UnixMillis;
+
+mod append;
+mod records;
+
+#[cfg(test)]
+pub(crate) mod contract;
+pub mod sqlite;
+
+pub use append::{Acknowledged, Append, Appended, Batch};
+pub use records::{
+    AgentRecord, BranchRecord, Comment, Contact, HeldOperation, NewAgent, StreamRecord, TicketFile,
+    TicketFilter, TicketRow, TicketState,
+};
+
+/// What a verb of the ledger gives, later.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'a>>;
+
+/// Why the ledger did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    /// It does not answer just now: locked by another process, or its disk failed. Try again.
+    #[error("the ledger does not answer: {0}")]
+    Away(String),
+    /// Its disk or its bound is full.
+    #[error("the ledger is full: {0}")]
+    Full(String),
+    /// What it holds does not make sense, or this program has a fault. Trying again does not help.
+    #[error("the ledger is broken: {0}")]
+    Broken(String),
+}
+
+/// Events for a branch after a cursor.
+#[derive(Debug, Clone)]
+pub struct FeedPage {
+    /// In order; at most [`branchline_protocol::limits::FEED_EVENTS`] and
+    /// [`branchline_protocol::limits::FEED_BYTES`].
+    pub events: Vec<Event>,
+    /// Behind the last of them, or the one that was given where there is none.
+    pub cursor: String,
+    /// The cursor that was given is not of this ledger; the events start from the first.
+    pub rewound: bool,
+}
+
+/// Which branches have news.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Newsflash {
+    /// The last event looked at.
+    pub through: u64,
+    /// The branches with feed events before and at that, in no order.
+    pub branches: Vec<BranchCode>,
+}
+
+/// Central's authoritative store.
+pub trait Ledger: Send + Sync {
+    /// Takes a submission, whole or not at all, and notes how its agent is in the same commit.
+    fn append(&self, append: Append) -> Pending<'_, Appended>;
+
+    /// The branch's feed after a cursor; without one, from the first event.
+    fn feed(&self, branch: BranchCode, after: Option<String>) -> Pending<'_, FeedPage>;
+
+    /// The branches that have news after this position; none at all where it is `None`, which asks
+    /// only how far the events go.
+    fn news(&self, after: Option<u64>) -> Pending<'_, Newsflash>;
+
+    /// Registers an agent as the branch's next, and the branch with its first.
+    fn register_agent(&self, agent: NewAgent) -> Pending<'_, AgentRecord>;
+
+    /// An agent as it is registered now; asked for every request, so that taking a registration back
+    /// has effect at once.
+    fn agent(&self, id: AgentId) -> Pending<'_, Option<AgentRecord>>;
+
+    /// All branches with their agents, by code and ordinal.
+    fn branches(&self) -> Pending<'_, Vec<BranchRecord>>;
+
+    /// Tickets by number.
+    fn tickets(&self, filter: TicketFilter) -> Pending<'_, Vec<TicketRow>>;
+
+    /// One ticket with all that belongs to it.
+    fn ticket(&self, number: TicketNumber) -> Pending<'_, Option<TicketFile>>;
+
+    /// A stream, for audit.
+    fn stream(&self, id: StreamId) -> Pending<'_, Option<StreamRecord>>;
+
+    /// What is held at a stream's positions after `after`, at most `most`, in order; for audit.
+    fn held(&self, stream: StreamId, after: Seq, most: usize) -> Pending<'_, Vec<HeldOperation>>;
+
+    /// Whether reads are answered.
+    fn ready(&self) -> Pending<'_, ()>;
+}
+
+/// This process's clock, as the ledger records it.
+pub fn now() -> UnixMillis {
+    UnixMillis(jiff::Timestamp::now().as_millisecond())
+}

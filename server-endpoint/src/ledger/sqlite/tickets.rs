@@ -1,0 +1,122 @@
+//! Tickets, listed and shown. What was filed is read from the operation's own bytes.
+
+use branchline_protocol::id::{BranchCode, TicketNumber};
+use branchline_protocol::operation::{Body, Operation};
+use branchline_protocol::time::UnixMillis;
+use rusqlite::{Connection, Row, params};
+
+use super::columns;
+use crate::ledger::{Comment, LedgerError, TicketFile, TicketFilter, TicketRow};
+
+const TICKET_COLUMNS: &str = "branch, ordinal, serial, suffix, state, tickets.received_at, \
+     operations.bytes, tickets.operation, operations.verdict";
+
+pub(super) fn list(
+    connection: &Connection,
+    filter: &TicketFilter,
+) -> Result<Vec<TicketRow>, LedgerError> {
+    let range = if filter.branch.is_some() {
+        "branch = ?1"
+    } else {
+        "branch >= ?1"
+    };
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {TICKET_COLUMNS} FROM tickets JOIN operations USING (operation)
+         WHERE {range} AND (branch, ordinal, serial, suffix) > (?2, ?3, ?4, ?5)
+         ORDER BY branch, ordinal, serial, suffix LIMIT ?6"
+    ))?;
+    let (branch, ordinal, serial, suffix) = filter.after.as_ref().map_or(("", 0, 0, 0), |after| {
+        let TicketNumber {
+            branch,
+            ordinal,
+            serial,
+            suffix,
+        } = after;
+        (branch.as_str(), *ordinal, *serial, *suffix)
+    });
+    let mut rows = statement.query(params![
+        filter.branch.as_ref().map_or("", BranchCode::as_str),
+        branch,
+        ordinal,
+        serial,
+        suffix,
+        i64::try_from(filter.most).unwrap_or(i64::MAX)
+    ])?;
+    let mut tickets = Vec::new();
+    while let Some(row) = rows.next()? {
+        tickets.push(ticket(row)?);
+    }
+    Ok(tickets)
+}
+
+pub(super) fn show(
+    connection: &Connection,
+    number: &TicketNumber,
+) -> Result<Option<TicketFile>, LedgerError> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {TICKET_COLUMNS} FROM tickets JOIN operations USING (operation)
+         WHERE branch = ?1 AND ordinal = ?2 AND serial = ?3 AND suffix = ?4"
+    ))?;
+    let mut rows = statement.query(params![
+        number.branch.as_str(),
+        number.ordinal,
+        number.serial,
+        number.suffix
+    ])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let mut file = TicketFile {
+        row: ticket(row)?,
+        verdict: columns::verdict(row, 8)?,
+        comments: Vec::new(),
+        withdrawn: None,
+    };
+    add_history(connection, row.get(7)?, &mut file)?;
+    Ok(Some(file))
+}
+
+fn add_history(
+    connection: &Connection,
+    ticket: i64,
+    file: &mut TicketFile,
+) -> Result<(), LedgerError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT received_at, bytes FROM events JOIN operations USING (operation)
+         WHERE ticket = ?1 AND kind IN ('comment_added', 'ticket_withdrawn') ORDER BY position",
+    )?;
+    let mut rows = statement.query([ticket])?;
+    while let Some(row) = rows.next()? {
+        let operation = columns::operation(row, 1)?;
+        let received_at = UnixMillis(row.get(0)?);
+        match operation.body {
+            Body::CommentAdded(comment) => file.comments.push(Comment {
+                operation: operation.id,
+                at: operation.at,
+                received_at,
+                reporter: operation.by.user,
+                text: comment.text,
+            }),
+            Body::TicketWithdrawn(withdrawn) => file.withdrawn = Some((operation.at, withdrawn)),
+            Body::TicketFiled(_) | Body::FileAttached(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn ticket(row: &Row<'_>) -> Result<TicketRow, LedgerError> {
+    let operation = columns::operation(row, 6)?;
+    let Operation { id, at, by, body } = operation;
+    let Body::TicketFiled(filed) = body else {
+        return Err(columns::unfit("a ticket's filing"));
+    };
+    Ok(TicketRow {
+        id: id.into(),
+        number: columns::number(row, 0)?,
+        state: columns::state(row, 4)?,
+        filed_at: at,
+        received_at: columns::millis(row, 5)?,
+        reporter: by.user,
+        filed,
+    })
+}

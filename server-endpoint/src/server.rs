@@ -1,0 +1,137 @@
+//! Wiring: listener, ledger and ingress, from the first connection to the last answer.
+//!
+//! A killed server is the same as a stopped one: what was answered is in the ledger, what was not is
+//! submitted again. Stopping in good order only spares the agents the retry.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::ingress::{Bounds, Ingress, accept_until};
+use crate::ledger::sqlite::{self, SqliteLedger};
+use crate::ledger::{Ledger, LedgerError};
+
+/// Why the server cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Without certificates, only this machine may be listened to.
+    #[error(
+        "{0} can be reached from other machines, and central would take tickets and secrets over it \
+         unprotected; listen on a loopback address such as 127.0.0.1:8470. This changes when agents \
+         have certificates and central serves HTTPS"
+    )]
+    NotLoopback(SocketAddr),
+    /// There is nothing to serve.
+    #[error("there is no ledger at {0}; make one with `branchline-server init`")]
+    NoLedger(PathBuf),
+    /// The ledger cannot be opened.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The listener has no address.
+    #[error("read the listener's address: {0}")]
+    Listener(#[from] std::io::Error),
+}
+
+/// A server with its ledger open, ready to answer.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    ledger: Arc<dyn Ledger>,
+    bounds: Bounds,
+    drain: Duration,
+}
+
+/// Serves until `shutdown` resolves, then drains.
+pub async fn serve(
+    listener: TcpListener,
+    config: &Config,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    Server::open(listener, config)?.run(shutdown).await;
+    Ok(())
+}
+
+impl Server {
+    /// Opens the ledger; refuses a listener that other machines could reach.
+    pub fn open(listener: TcpListener, config: &Config) -> Result<Self, ServeError> {
+        let address = loopback(&listener)?;
+        let path = config.data_dir.join(sqlite::FILE_NAME);
+        if !path.exists() {
+            return Err(ServeError::NoLedger(path));
+        }
+        let ledger = Arc::new(SqliteLedger::open(&path)?);
+        Ok(Self {
+            listener,
+            address,
+            ledger,
+            bounds: Bounds::default(),
+            drain: config.drain(),
+        })
+    }
+
+    /// A server on a ledger of the caller's, with bounds of the caller's: for tests.
+    pub fn with_ledger(
+        listener: TcpListener,
+        ledger: Arc<dyn Ledger>,
+        bounds: Bounds,
+    ) -> Result<Self, ServeError> {
+        Ok(Self {
+            address: loopback(&listener)?,
+            listener,
+            ledger,
+            bounds,
+            drain: Duration::from_secs(1),
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until `shutdown` resolves, then finishes what is under way, within the drain time.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let stopping = CancellationToken::new();
+        let ingress = Ingress::new(self.ledger, self.bounds, stopping.clone());
+        let connections = TaskTracker::new();
+        let _stop_on_drop = stopping.clone().drop_guard();
+        let watching = ingress.watch_news();
+        let serving = async {
+            let accepting = accept_until(ingress.clone(), self.listener, &connections);
+            tokio::join!(accepting, watching);
+        };
+        let stop = async {
+            shutdown.await;
+            tracing::info!("stopping: finishing what is under way");
+            stopping.cancel();
+        };
+        tokio::join!(serving, stop);
+        connections.close();
+        let drained = async {
+            connections.wait().await;
+            ingress.finish().await;
+        };
+        if tokio::time::timeout(self.drain, drained).await.is_err() {
+            tracing::warn!(
+                connections = connections.len(),
+                "stopped before everything was answered; agents will send it again"
+            );
+        }
+    }
+}
+
+fn loopback(listener: &TcpListener) -> Result<SocketAddr, ServeError> {
+    let address = listener.local_addr()?;
+    if address.ip().to_canonical().is_loopback() {
+        Ok(address)
+    } else {
+        Err(ServeError::NotLoopback(address))
+    }
+}

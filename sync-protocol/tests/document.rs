@@ -1,0 +1,198 @@
+//! PROTOCOL.md says what the code does: its tables and examples are read and compared.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test: a panic is its answer"
+)]
+
+use branchline_protocol::event::EventBody;
+use branchline_protocol::exchange::{
+    FEED_PATH, FeedReply, OPERATIONS_PATH, PROTOCOL_VERSION, Submission, SubmissionReply,
+};
+use branchline_protocol::limits;
+use branchline_protocol::operation::{Operation, Parsed};
+use branchline_protocol::outcome::{Heard, Outcome, classify};
+use branchline_protocol::problem::{Problem, ProblemKind};
+
+const TEXT: &str = include_str!("../PROTOCOL.md");
+
+/// The cells of the table with this heading row, without the marks of code.
+fn table(heading: &str) -> Vec<Vec<String>> {
+    let (_, rest) = TEXT
+        .split_once(heading)
+        .unwrap_or_else(|| panic!("no table {heading}"));
+    let rows = rest
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let cells = |row: &str| {
+        let cells = row.trim_matches('|').split(" | ");
+        cells.map(|cell| cell.trim().replace('`', "")).collect()
+    };
+    rows.map(cells).collect()
+}
+
+#[test]
+fn problems_are_those_of_the_code() {
+    let written = table("| type | status | class | title | outcome |");
+    let spoken = ProblemKind::ALL.iter().map(|kind| {
+        let mut problem = Problem::new(*kind, "x");
+        problem.head = Some(branchline_protocol::chain::Position::genesis(
+            branchline_protocol::id::StreamId::from_bytes([0; 16]),
+        ));
+        let class = serde_json::to_value(kind.class()).unwrap();
+        vec![
+            kind.tag()
+                .trim_start_matches("urn:branchline:problem:")
+                .to_owned(),
+            kind.status().to_string(),
+            class.as_str().unwrap().to_owned(),
+            kind.title().to_owned(),
+            outcome(&problem).to_owned(),
+        ]
+    });
+    assert_eq!(written, spoken.collect::<Vec<_>>());
+}
+
+fn outcome(problem: &Problem) -> &'static str {
+    match classify(Heard::Answer {
+        status: problem.status,
+        problem: Some(problem),
+        retry_after: None,
+    }) {
+        Outcome::Done => "done",
+        Outcome::Retry { .. } => "retry",
+        Outcome::Smaller { .. } => "smaller",
+        Outcome::Gap { .. } => "gap",
+        Outcome::Diverged { .. } => "diverged",
+        Outcome::Reenrol { .. } => "reenrol",
+        Outcome::Refused { .. } => "refused",
+    }
+}
+
+macro_rules! in_order {
+    ($($name:ident)*) => { &[$((stringify!($name), limits::$name.as_number()),)*] };
+}
+
+trait AsNumber {
+    fn as_number(&self) -> u64;
+}
+
+impl AsNumber for usize {
+    fn as_number(&self) -> u64 {
+        *self as u64
+    }
+}
+
+impl AsNumber for std::time::Duration {
+    fn as_number(&self) -> u64 {
+        self.as_secs()
+    }
+}
+
+#[test]
+fn limits_are_those_of_the_code() {
+    let values: &[(&str, u64)] = in_order! {
+        SUBJECT_CHARS TEXT_CHARS CATEGORY_CHARS CONTACT_NAME_CHARS PHONE_CHARS MAIL_CHARS ASSET_CHARS
+        USER_CHARS FILE_NAME_CHARS OPERATION_BYTES SUBMISSION_OPERATIONS SUBMISSION_BYTES
+        FIRST_BATCH_BYTES LEAST_BATCH_BYTES MOST_BATCH_BYTES BATCH_TARGET COMPRESS_FROM_BYTES
+        FEED_EVENTS FEED_BYTES FEED_WAIT CURSOR_BYTES ANSWER_BYTES HEARTBEAT RETRY_AFTER_MOST
+        DETAIL_CHARS
+    };
+    let source = include_str!("../src/limits.rs").lines();
+    let names = source.filter_map(|line| line.strip_prefix("pub const ")?.split(':').next());
+    assert!(
+        names.eq(values.iter().map(|value| value.0)),
+        "every limit of the code, in its order"
+    );
+    let written = table("| name | value | unit |");
+    assert_eq!(written.len(), values.len());
+    for (row, (name, value)) in written.iter().zip(values) {
+        assert_eq!((row[0].as_str(), row[1].parse()), (*name, Ok(*value)));
+    }
+}
+
+#[test]
+fn every_field_with_a_limit_names_it() {
+    for row in table("| kind | body | rules |") {
+        for limit in row[2].split(", ").filter(|rule| rule.ends_with("_CHARS")) {
+            let known = table("| name | value | unit |");
+            assert!(known.iter().any(|row| row[0] == limit), "{limit}");
+        }
+    }
+}
+
+#[test]
+fn examples_are_what_they_say() {
+    let mut seen = Vec::new();
+    for block in TEXT.split("```json ").skip(1) {
+        let (what, rest) = block.split_once('\n').unwrap();
+        let text = rest.split("\n```").next().unwrap();
+        seen.push(what);
+        // Written again, an example comes out as it is: it has every member, spelt and ordered so.
+        let again = match what {
+            "operation" => match Operation::parse(text.as_bytes()) {
+                Ok(Parsed::Known(operation)) => {
+                    assert_eq!(operation.faults(), []);
+                    String::from_utf8(operation.encode()).unwrap()
+                }
+                other => panic!("{other:?}"),
+            },
+            "submission" => rewritten::<Submission<'_>>(text),
+            "reply" => rewritten::<SubmissionReply>(text),
+            "feed" => rewritten::<FeedReply>(text),
+            "problem" => rewritten::<Problem>(text),
+            other => panic!("not known how to check an example of {other:?}"),
+        };
+        assert_eq!(again, text);
+    }
+    assert_eq!(
+        seen,
+        ["operation", "submission", "reply", "feed", "problem"]
+    );
+}
+
+fn rewritten<'a, T: serde::Deserialize<'a> + serde::Serialize>(text: &'a str) -> String {
+    let value: T = serde_json::from_str(text).unwrap();
+    serde_json::to_string(&value).unwrap()
+}
+
+#[test]
+fn paths_and_kinds_are_those_of_the_code() {
+    for path in [OPERATIONS_PATH, FEED_PATH] {
+        assert!(TEXT.contains(&format!(" {path}")), "{path}");
+    }
+    assert!(TEXT.contains(&format!("`Branchline-Protocol: {PROTOCOL_VERSION}`")));
+    for row in table("| kind | body | in the feed |") {
+        let event = branchline_protocol::event::Event {
+            position: 1,
+            at: branchline_protocol::time::UnixMillis::default(),
+            kind: row[0].clone(),
+            body: example_body(&row[0]),
+        };
+        let body: EventBody = event.body().unwrap_or_else(|| panic!("{row:?}"));
+        let members: serde_json::Value = serde_json::from_str(body.to_parts().1.get()).unwrap();
+        for member in members.as_object().unwrap().keys() {
+            assert!(row[1].contains(member.as_str()), "{row:?} lacks {member}");
+        }
+    }
+}
+
+fn example_body(kind: &str) -> Box<serde_json::value::RawValue> {
+    let id = "01939d2e-6f60-7c3a-8f6a-0a1b2c3d4e5f";
+    let text = match kind {
+        "ticket_renumbered" => {
+            format!(r#"{{"ticket":"{id}","given":"LYN-000001","number":"LYN-000001-2"}}"#)
+        }
+        "operation_rejected" => {
+            format!(r#"{{"operation":"{id}","reason":{{"code":"malformed","detail":"x"}}}}"#)
+        }
+        "ticket_filed" => format!(r#"{{"ticket":"{id}","number":"LYN-000001"}}"#),
+        "comment_added" => format!(r#"{{"ticket":"{id}","operation":"{id}"}}"#),
+        "ticket_withdrawn" => format!(r#"{{"ticket":"{id}"}}"#),
+        other => panic!("not known how to check {other:?}"),
+    };
+    serde_json::value::RawValue::from_string(text).unwrap()
+}
