@@ -9,7 +9,7 @@ mod filing;
 mod memory;
 mod report;
 mod tickets;
-//mod wire;
+mod wire;
 
 use report::Report;
 
@@ -31,7 +31,7 @@ async fn main() {
         memory::measure(&mut report).await;
     }
     if wants("wire") {
-        //wire::measure(&mut report).await;
+        wire::measure(&mut report).await;
     }
     report.print();
 }

@@ -14,7 +14,7 @@ pub async fn measure(report: &mut Report) {
     let sandbox = sandbox();
     let mut central = Central::init(sandbox.path());
     central.start();
-    let proxy = ChaosProxy::start(central.address, 0, Chaos::NONE).await.expect("start the proxy");
+    let proxy = ChaosProxy::start(central.address, 0, Chaos::NONE).expect("start the proxy");
     let mut branch = Branch::join(sandbox.path(), &central, "LYN", proxy.addr());
     branch.start();
     branch.file("warm up").await;

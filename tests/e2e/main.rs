@@ -1,5 +1,6 @@
 //! End-to-end tests on the real binaries, one file for each promise or concern that they attack.
 
+mod hostile_local_api;
 mod p01_crash_images;
 mod p01_saved;
 mod p02_exactly_once;

@@ -156,8 +156,9 @@ fn modules_depend_one_way() {
         for (module, forbidden) in rules {
             let mut sources = sources_below(&root().join(folder).join(module));
             sources.push(root().join(folder).join(format!("{module}.rs")));
-            for path in sources {
-                let text = std::fs::read_to_string(&path).unwrap();
+            // A module's own tests may put it into its surroundings.
+            for path in sources.iter().filter(|path| !path.ends_with("tests.rs")) {
+                let text = std::fs::read_to_string(path).unwrap();
                 for line in text
                     .lines()
                     .filter(|line| !line.trim_start().starts_with("//"))

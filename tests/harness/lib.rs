@@ -5,3 +5,4 @@ pub mod chaos;
 pub mod crash_vfs;
 pub mod journal;
 pub mod processes;
+pub mod raw_http;

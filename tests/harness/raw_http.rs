@@ -284,10 +284,15 @@ impl Request {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = format!("{} {} HTTP/1.1\r\n", self.method, self.target).into_bytes();
         let mut headers = self.headers.clone();
-        let framed = ["content-length", "transfer-encoding"]
+        let framed = ["content-length", "transfer-encoding"].iter().any(|name| {
+            headers
+                .iter()
+                .any(|(given, _)| given.eq_ignore_ascii_case(name))
+        });
+        if !headers
             .iter()
-            .any(|name| headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name)));
-        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            .any(|(name, _)| name.eq_ignore_ascii_case("host"))
+        {
             headers.push(("Host".into(), "test".into()));
         }
         if !framed && (!self.body.is_empty() || self.method == "POST") {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Extension, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Extension, Query, State};
 use axum::routing::{get, post};
 use branchline_agent_api::{
     AddComment, FileTicket, LIST_TICKETS, OperationSaved, REQUEST_BYTES, Status, TicketDetails,
@@ -26,13 +26,16 @@ use crate::store::Store;
 use crate::store::filing::{Ask, Filing, TicketDraft};
 use crate::sync::{Appended, SyncStatus};
 
+use super::impatient::Impatient;
 use super::problems::Refusal;
-use super::requests::{JsonAnswer, JsonBody};
+use super::requests::{JsonAnswer, JsonBody, Number};
 
 /// Connections at once: every program of a busy terminal server, and a bound all the same (P8).
 const CONNECTIONS: usize = 256;
 /// How long a client may take over a request's head or body.
 const REQUEST_WITHIN: Duration = Duration::from_secs(15);
+/// How long a client may take nothing of its answer.
+const WRITE_STALL: Duration = Duration::from_secs(15);
 /// The category of a ticket that names none.
 const DEFAULT_CATEGORY: &str = "general";
 /// Tickets in a list that names no limit.
@@ -91,7 +94,8 @@ pub async fn serve(mut listener: LocalListener, desk: Arc<Desk>, shutdown: Cance
             let _turn = turn;
             match LocalListener::caller(&stream).await {
                 Ok(caller) => {
-                    serve_connection(TokioIo::new(stream), router, caller, shutdown).await;
+                    let stream = TokioIo::new(Impatient::new(stream, WRITE_STALL));
+                    serve_connection(stream, router, caller, shutdown).await;
                 }
                 Err(fault) => tracing::warn!(error = %fault, "identify a local caller"),
             }
@@ -113,6 +117,8 @@ async fn serve_connection<I>(
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_WITHIN)
+        // Scripts close their side behind the request (`nc -N`) and wait for the answer.
+        .half_close(true)
         .serve_connection(io, service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
@@ -179,10 +185,9 @@ async fn file_ticket(
 async fn add_comment(
     State(desk): Shared,
     Extension(caller): Extension<Caller>,
-    Path(number): Path<String>,
+    Number(number): Number,
     JsonBody(ask): JsonBody<AddComment>,
 ) -> Result<JsonAnswer<OperationSaved>, Refusal> {
-    let number = ticket_number(&number)?;
     let text = ask.text.replace("\r\n", "\n");
     desk.save(caller, ask.id, Ask::Comment { number, text })
         .await
@@ -191,10 +196,9 @@ async fn add_comment(
 async fn withdraw_ticket(
     State(desk): Shared,
     Extension(caller): Extension<Caller>,
-    Path(number): Path<String>,
+    Number(number): Number,
     JsonBody(ask): JsonBody<WithdrawTicket>,
 ) -> Result<JsonAnswer<OperationSaved>, Refusal> {
-    let number = ticket_number(&number)?;
     let reason = ask.reason.map(|reason| reason.replace("\r\n", "\n"));
     desk.save(caller, ask.id, Ask::Withdrawal { number, reason })
         .await
@@ -229,9 +233,8 @@ async fn list_tickets(
 
 async fn show_ticket(
     State(desk): Shared,
-    Path(number): Path<String>,
+    Number(number): Number,
 ) -> Result<JsonAnswer<TicketDetails>, Refusal> {
-    let number = ticket_number(&number)?;
     let found = desk.store.ticket(number.clone()).await?;
     found.map(JsonAnswer).ok_or_else(|| {
         Problem::new(
@@ -282,13 +285,4 @@ impl Desk {
         self.appended.tell();
         Ok(JsonAnswer(saved))
     }
-}
-
-fn ticket_number(text: &str) -> Result<TicketNumber, Refusal> {
-    text.parse()
-        .map_err(|fault: branchline_protocol::id::IdError| {
-            Problem::new(ProblemKind::InvalidField, fault.to_string())
-                .on_field("number")
-                .into()
-        })
 }

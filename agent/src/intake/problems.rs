@@ -1,12 +1,16 @@
 //! Errors of the local API as problem documents: what is wrong, what to do, who must act.
 
 use axum::response::{IntoResponse, Response};
+use branchline_protocol::limits;
 use branchline_protocol::problem::{ErrorClass, MEDIA_TYPE, Problem, ProblemKind};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 
 use crate::store::StoreError;
 use crate::store::filing::FilingError;
+
+/// Characters of a field's name in a problem; ours have at most two dozen.
+const FIELD_CHARS: usize = 60;
 
 /// An error on its way out.
 pub(super) struct Refusal(Box<Problem>);
@@ -64,16 +68,27 @@ impl From<StoreError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        let Self(mut problem) = self;
+        // What was sent may stand in it, and an answer does not grow with the request (P8).
+        clip(&mut problem.detail, limits::DETAIL_CHARS);
+        if let Some(field) = &mut problem.field {
+            clip(field, FIELD_CHARS);
+        }
         let status =
-            StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        if self.0.class == ErrorClass::CallIt {
+            StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if problem.class == ErrorClass::CallIt {
             tracing::warn!(
-                kind = self.0.kind.tag(),
-                detail = self.0.detail,
+                kind = problem.kind.tag(),
+                detail = problem.detail,
                 "refused a local request"
             );
         }
-        let body = serde_json::to_vec(&self.0).unwrap_or_default();
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
         (status, [(CONTENT_TYPE, MEDIA_TYPE)], body).into_response()
     }
+}
+
+fn clip(text: &mut String, most_chars: usize) {
+    let kept = branchline_protocol::text::clipped(text, most_chars).len();
+    text.truncate(kept);
 }

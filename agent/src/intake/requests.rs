@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::response::{IntoResponse, Response};
 use branchline_agent_api::REQUEST_BYTES;
+use branchline_protocol::id::TicketNumber;
 use branchline_protocol::problem::{Problem, ProblemKind};
-use http::StatusCode;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -24,15 +26,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        let is_json = request
-            .headers()
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.split(';').next() == Some("application/json"));
-        if !is_json {
-            let detail = "send JSON, with the header Content-Type: application/json";
-            return Err(Problem::new(ProblemKind::UnsupportedMedia, detail).into());
-        }
+        check_headers(request.headers())?;
         let body = tokio::time::timeout(BODY_WITHIN, Bytes::from_request(request, state))
             .await
             .map_err(|_| Problem::new(ProblemKind::TooSlow, "the body did not arrive in time"))?
@@ -41,31 +35,89 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     }
 }
 
+fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
+    let said = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let media_type = said(CONTENT_TYPE).and_then(|value| value.split(';').next());
+    if !media_type.is_some_and(|given| given.trim().eq_ignore_ascii_case("application/json")) {
+        let detail = "send JSON, with the header Content-Type: application/json";
+        return Err(Problem::new(ProblemKind::UnsupportedMedia, detail));
+    }
+    if headers.contains_key(CONTENT_ENCODING) && said(CONTENT_ENCODING) != Some("identity") {
+        let detail = "send the body as it is, without Content-Encoding";
+        return Err(Problem::new(ProblemKind::UnsupportedMedia, detail));
+    }
+    // Refused before it is waited for.
+    let length = said(CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    if length.is_some_and(|length| length > REQUEST_BYTES as u64) {
+        return Err(too_large());
+    }
+    Ok(())
+}
+
+fn too_large() -> Problem {
+    let detail = format!("a request has at most {REQUEST_BYTES} bytes; attach long texts as files");
+    Problem::new(ProblemKind::TooLarge, detail)
+}
+
 fn unread(status: StatusCode) -> Problem {
     if status == StatusCode::PAYLOAD_TOO_LARGE {
-        let detail =
-            format!("a request has at most {REQUEST_BYTES} bytes; attach long texts as files");
-        Problem::new(ProblemKind::TooLarge, detail)
+        too_large()
     } else {
         Problem::new(ProblemKind::Malformed, "the body broke off")
     }
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    // Left to itself, serde would read an array as the fields in the order of their declaration.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        let detail = "the body is an array; send an object with named fields";
+        return Err(Problem::new(ProblemKind::Malformed, detail).into());
+    }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|fault| {
-        let field = fault.path().to_string();
-        let problem = Problem::new(ProblemKind::Malformed, fault.inner().to_string());
-        if field == "." {
-            problem
-        } else {
-            problem.on_field(field)
+        let path = fault.path().to_string();
+        let said = fault.inner().to_string();
+        let field = match missing(&said) {
+            Some(missing) => Some(missing.to_owned()),
+            // "?" stands where a name broke off.
+            None => Some(path).filter(|path| path != "." && !path.contains('?')),
+        };
+        let problem = Problem::new(ProblemKind::Malformed, said);
+        match field {
+            Some(field) => problem.on_field(field),
+            None => problem,
         }
     })?;
     reader
         .end()
         .map_err(|fault| Problem::new(ProblemKind::Malformed, fault.to_string()))?;
     Ok(value)
+}
+
+/// The field that serde names in words alone, because there is no place to point at.
+fn missing(said: &str) -> Option<&str> {
+    let (field, _) = said.strip_prefix("missing field `")?.split_once('`')?;
+    Some(field)
+}
+
+/// The ticket's number in a path.
+pub(super) struct Number(pub(super) TicketNumber);
+
+impl<S: Send + Sync> FromRequestParts<S> for Number {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let number = match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(text)) => text
+                .parse::<TicketNumber>()
+                .map_err(|fault| fault.to_string()),
+            Err(fault) => Err(fault.to_string()),
+        };
+        number.map(Self).map_err(|detail| {
+            let problem = Problem::new(ProblemKind::InvalidField, detail);
+            problem.on_field("number").into()
+        })
+    }
 }
 
 /// An answer as JSON.

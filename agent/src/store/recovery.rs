@@ -63,7 +63,7 @@ fn examine(path: &Path) -> Result<(), StartError> {
         [],
         |row| row.get(0),
     )?;
-    if tables == 0 {
+    if tables == 0 || never_used(&connection)? {
         return Ok(());
     }
     StreamRow::read(&connection)?;
@@ -71,6 +71,16 @@ fn examine(path: &Path) -> Result<(), StartError> {
     connection.query_row("SELECT max(serial) FROM ticket", [], |_| Ok(()))?;
     connection.query_row("SELECT max(id) FROM operation", [], |_| Ok(()))?;
     Ok(())
+}
+
+/// The very first start was cut short after it had made the tables and before it had opened a stream:
+/// nothing was ever saved, and the next start goes on from there.
+fn never_used(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row(
+        "SELECT NOT EXISTS (SELECT 1 FROM stream) AND NOT EXISTS (SELECT 1 FROM operation)",
+        [],
+        |row| row.get(0),
+    )
 }
 
 fn is_damage(fault: &StartError) -> bool {

@@ -31,6 +31,12 @@ impl Bulletin {
         }
     }
 
+    fn ring_all(&self) {
+        for bell in self.lock().values() {
+            bell.send_replace(());
+        }
+    }
+
     fn somebody_listens(&self) -> bool {
         self.lock().values().any(|bell| bell.receiver_count() > 0)
     }
@@ -43,22 +49,25 @@ impl Bulletin {
 
 /// Rings for what this process did not write itself, until stopped.
 pub(super) async fn watch(bulletin: &Bulletin, ledger: &dyn Ledger, stopping: &CancellationToken) {
+    // Up to where the events are known to those who listen.
     let mut seen = None;
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = stopping.cancelled() => return,
         }
-        // While nobody listens nothing is missed: whoever comes looks for themselves first. But
-        // where the events end must be known from before they came.
-        if seen.is_some() && !bulletin.somebody_listens() {
+        if !bulletin.somebody_listens() {
+            seen = None;
             continue;
         }
         // A ledger that is away is noticed by the requests themselves.
         let Ok(news) = ledger.news(seen).await else {
             continue;
         };
-        seen = Some(news.through);
+        if seen.replace(news.through).is_none() {
+            // Something may have come between their own look and this first one.
+            bulletin.ring_all();
+        }
         for branch in &news.branches {
             bulletin.ring(branch);
         }

@@ -7,7 +7,7 @@ use branchline_protocol::limits::{SUBMISSION_BYTES, SUBMISSION_OPERATIONS};
 use branchline_protocol::problem::ProblemKind;
 
 use crate::ledger::sqlite::SqliteLedger;
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::LedgerError;
 use crate::server::{ServeError, Server};
 use crate::testing::TestAgent;
 use central::{Answer, Central, Request, small_bounds};
@@ -235,6 +235,7 @@ async fn the_feed_waits_for_news_and_ends_when_central_stops() {
             .await
             .assert_ok();
     });
+    assert_quick(&waited);
     let first: FeedReply = waited.json();
     assert_eq!(first.feed.len(), 1);
 
@@ -245,6 +246,7 @@ async fn the_feed_waits_for_news_and_ends_when_central_stops() {
         central.until_somebody_waits().await;
         agent.submit(&elsewhere, 1, 2).await;
     });
+    assert_quick(&waited);
     let second: FeedReply = waited.json();
     assert_eq!(second.feed.len(), 1);
 
@@ -252,6 +254,7 @@ async fn the_feed_waits_for_news_and_ends_when_central_stops() {
         central.until_somebody_waits().await;
         central.stopping.cancel();
     });
+    assert_quick(&waited);
     let last: FeedReply = waited.json();
     assert!(last.feed.is_empty() && last.cursor == second.cursor);
     central.stopped().await;

@@ -10,7 +10,6 @@ use tokio::net::TcpStream;
 use super::central::{Answer, Central, Request, small_bounds};
 use super::{SUBMISSION_BYTES, assert_quick, body_of, chunk, oversized};
 use crate::ingress::Bounds;
-use crate::ledger::Ledger;
 use crate::testing::TestAgent;
 
 /// A request whose body is announced and does not come.

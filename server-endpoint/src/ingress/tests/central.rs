@@ -280,10 +280,9 @@ fn whole(bytes: &[u8]) -> bool {
     length.is_some_and(|length| bytes.len() >= end + length)
 }
 
-/// What is logged on this thread, at every level.
+/// What is logged from now on, at every level, by this test and those beside it.
 pub(super) struct Log {
     lines: Arc<Mutex<Vec<u8>>>,
-    _while_captured: tracing::subscriber::DefaultGuard,
 }
 
 impl Log {
@@ -294,10 +293,8 @@ impl Log {
             .with_max_level(tracing::Level::TRACE)
             .with_writer(move || LogWriter(writer.clone()))
             .finish();
-        Self {
-            lines,
-            _while_captured: tracing::subscriber::set_default(subscriber),
-        }
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+        Self { lines }
     }
 
     pub(super) fn text(&self) -> String {

@@ -6,17 +6,13 @@ use super::{FILE_NAME, SqliteLedger};
 use crate::ledger::{Appended, Ledger, LedgerError, TicketFilter, contract};
 use crate::testing::TestAgent;
 
-#[tokio::test]
-async fn the_contract_holds() {
+fn make() -> (SqliteLedger, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let count = std::cell::Cell::new(0);
-    contract::run(|| {
-        count.set(count.get() + 1);
-        let path = folder.path().join(format!("{}.db", count.get()));
-        async move { SqliteLedger::open(&path).unwrap() }
-    })
-    .await;
+    let ledger = SqliteLedger::open(&folder.path().join(FILE_NAME)).unwrap();
+    (ledger, folder)
 }
+
+contract::contract_tests!(make);
 
 #[tokio::test]
 async fn p2_a_ledger_restored_from_a_backup_is_noticed_and_made_whole() {
