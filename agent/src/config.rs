@@ -122,6 +122,19 @@ impl Config {
             .unwrap_or_else(|| self.path.with_file_name("registration.toml"))
     }
 
+    /// Whether others than the owner can read the registration, and with it speak for the branch.
+    /// A reason to say so and not one to stop: filing matters more, and the secret would be no safer.
+    pub fn registration_is_exposed(&self) -> bool {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::metadata(self.registration_path())
+                .is_ok_and(|facts| facts.permissions().mode() & 0o077 != 0)
+        }
+        #[cfg(not(unix))]
+        false
+    }
+
     /// The journal's bound in bytes.
     pub fn journal_limit_bytes(&self) -> u64 {
         self.journal_limit_mib.saturating_mul(1024 * 1024)
@@ -156,7 +169,13 @@ struct RegistrationFile {
 impl Registration {
     /// Reads a registration file.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let file: RegistrationFile = parse(path)?;
+        let file: RegistrationFile = parse(path).map_err(without_contents)?;
+        if file.ordinal == 0 {
+            return Err(ConfigError::Parse {
+                path: path.to_owned(),
+                fault: "ordinal = 0: a branch's agents are counted from 1".to_owned(),
+            });
+        }
         let credentials = Credentials {
             agent: file.agent,
             secret: file.secret.0,
@@ -169,22 +188,36 @@ impl Registration {
     }
 }
 
+/// The parser quotes what it did not expect, which in a registration may be the secret.
+fn without_contents(fault: ConfigError) -> ConfigError {
+    let ConfigError::Parse { path, fault } = fault else {
+        return fault;
+    };
+    let (line, said) = fault.split_once(": ").unwrap_or((&fault, ""));
+    let said = if said.starts_with("missing field") {
+        said
+    } else {
+        "this is not what `branchline-server branch add` writes there; get the file again"
+    };
+    let fault = format!("{line}: {said}");
+    ConfigError::Parse { path, fault }
+}
+
 fn parse<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|fault| ConfigError::Read {
         path: path.to_owned(),
         fault,
     })?;
     toml::from_str(&text).map_err(|fault| {
-        // The message alone: the excerpt that TOML's own display adds could show a secret.
         let line = fault.span().map(|span| {
             text.get(..span.start)
                 .map_or(0, |before| before.matches('\n').count())
                 + 1
         });
-        let place = line.map_or_else(String::new, |line| format!("line {line}: "));
+        let line = line.unwrap_or(1);
         ConfigError::Parse {
             path: path.to_owned(),
-            fault: format!("{place}{}", fault.message()),
+            fault: format!("line {line}: {}", fault.message()),
         }
     })
 }
@@ -216,8 +249,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("registration.toml");
         let secret = "5ec4e7".repeat(9);
-        std::fs::write(&path, format!("branch = \"LYN\"\nsecret = \"{secret}\"\n")).unwrap();
-        let said = format!("{:?}", Registration::read(&path).unwrap_err());
-        assert!(!said.contains("5ec4e7"), "{said}");
+        for text in [
+            format!("branch = \"LYN\"\nsecret = \"{secret}\"\n"),
+            format!("branch = \"LYN\"\nordinal = \"{secret}\"\n"),
+            format!("branch = \"LYN\"\n\"{secret}\" = 1\n"),
+            format!("branch = \"LYN\"\nagent = \"{secret}\"\n"),
+            format!("branch = \"missing field {secret}\"\n"),
+            format!("\nmissing field = \"{secret}\""),
+        ] {
+            std::fs::write(&path, &text).unwrap();
+            let said = format!("{:?}", Registration::read(&path).unwrap_err());
+            assert!(!said.contains("5ec4e7"), "{text}: {said}");
+            assert!(said.contains("line "), "{said}");
+        }
     }
 }

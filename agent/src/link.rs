@@ -62,10 +62,9 @@ pub struct Link {
 impl Link {
     /// A link to this server, as this agent. Connects at the first request.
     pub fn new(server: &str, credentials: &Credentials) -> Result<Self, LinkError> {
-        let server = server.trim_end_matches('/');
-        if !is_loopback_http(server) {
+        let Some(origin) = loopback_origin(server) else {
             return Err(LinkError::NotLoopback(server.to_owned()));
-        }
+        };
         let client = |fault: &dyn std::fmt::Display| LinkError::Client(fault.to_string());
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
@@ -81,7 +80,7 @@ impl Link {
         authorization.set_sensitive(true);
         Ok(Self {
             http,
-            server: server.to_owned(),
+            server: origin,
             authorization,
         })
     }
@@ -135,19 +134,22 @@ impl Link {
     }
 }
 
-fn is_loopback_http(server: &str) -> bool {
-    let Ok(url) = reqwest::Url::parse(server) else {
-        return false;
-    };
-    let loopback = match url.host_str() {
-        Some("localhost") => true,
-        Some(host) => host
+/// Scheme, host and port, if that is all there is and it means this machine. Requests go to what was
+/// understood and not to what was written: blanks and slashes at the end would break every one.
+fn loopback_origin(server: &str) -> Option<String> {
+    let url = reqwest::Url::parse(server).ok()?;
+    let loopback = match url.host_str()? {
+        "localhost" => true,
+        host => host
             .trim_matches(['[', ']'])
             .parse::<std::net::IpAddr>()
             .is_ok_and(|address| address.is_loopback()),
-        None => false,
     };
-    url.scheme() == "http" && loopback && url.path() == "/" && url.query().is_none()
+    let no_path = url.path().bytes().all(|byte| byte == b'/');
+    let nothing_more = url.query().is_none() && url.fragment().is_none();
+    let no_login = url.username().is_empty() && url.password().is_none();
+    (url.scheme() == "http" && loopback && no_path && nothing_more && no_login)
+        .then(|| url.origin().ascii_serialization())
 }
 
 fn failure(fault: &reqwest::Error) -> Failure {
@@ -175,7 +177,19 @@ mod tests {
             "http://localhost:1",
             "http://[::1]:8470",
         ] {
-            assert!(is_loopback_http(good), "{good}");
+            assert_eq!(loopback_origin(good).as_deref(), Some(good));
+        }
+        for odd in [
+            "http://127.0.0.1:8470/",
+            " http://127.0.0.1:8470 ",
+            "HTTP:127.0.0.1:8470//",
+        ] {
+            let understood = loopback_origin(odd);
+            assert_eq!(
+                understood.as_deref(),
+                Some("http://127.0.0.1:8470"),
+                "{odd}"
+            );
         }
         for bad in [
             "http://central.example.org",
@@ -186,8 +200,12 @@ mod tests {
             "http://localhost@example.org:1",
             "",
             "file:///x",
+            "http://127.0.0.1:1/path",
+            "http://127.0.0.1:1?x=y",
+            "http://127.0.0.1:1#x",
+            "http://user:password@127.0.0.1:1",
         ] {
-            assert!(!is_loopback_http(bad), "{bad}");
+            assert_eq!(loopback_origin(bad), None, "{bad}");
         }
     }
 }

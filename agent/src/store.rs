@@ -149,7 +149,11 @@ fn sqlite_settings(settings: &StoreSettings) -> Settings {
 
 /// Brings the tables to this version and opens a first stream where there is none.
 fn prepare(connection: &mut Connection, now: UnixMillis) -> Result<(), StartError> {
-    migrations::migrations::runner().run(connection)?;
+    // In one transaction with the note that it was done: a loss of power between the two would leave
+    // a journal that no start gets past.
+    migrations::migrations::runner()
+        .set_grouped(true)
+        .run(connection)?;
     let streams: i64 = connection.query_row("SELECT count(*) FROM stream", [], |row| row.get(0))?;
     if streams == 0 {
         let stream = StreamId(crate::ids::new_uuid(now));
