@@ -87,6 +87,11 @@ impl CliError {
     }
 }
 
+/// Of a registration that is not its owner's alone.
+const EXPOSED_REGISTRATION: &str = "others than its owner can read the registration, and whoever has \
+     it can speak for the branch; give it the mode 0600, and have the agent registered anew if \
+     somebody may have taken it";
+
 /// A check ran and found something.
 const FOUND_SOMETHING: u8 = 3;
 

@@ -4,6 +4,7 @@
 //! registration holds the secret and is readable by the service alone. Unknown keys are refused by
 //! name, so that a typing error cannot go unnoticed.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -83,6 +84,9 @@ fn default_retention_days() -> u32 {
     30
 }
 
+/// Bytes of a settings file; what is behind them is not read, whatever the path names.
+const FILE_BYTES: u64 = 64 * 1024;
+
 /// Bounds of the settings, each named in the error that refuses a value outside.
 const JOURNAL_LIMIT_MIB: std::ops::RangeInclusive<u64> = 2..=1_048_576;
 const RETENTION_DAYS: std::ops::RangeInclusive<u32> = 1..=3_650;
@@ -96,6 +100,14 @@ impl Config {
             path: path.to_owned(),
             fault,
         };
+        for (key, place) in [("data_dir", &config.data_dir), ("socket", &config.socket)] {
+            if !place.is_absolute() {
+                return Err(wrong(format!(
+                    "{key} = {place:?} must be a whole path: the agent and its commands start in \
+                     different folders"
+                )));
+            }
+        }
         if !JOURNAL_LIMIT_MIB.contains(&config.journal_limit_mib) {
             return Err(wrong(format!(
                 "journal_limit_mib = {} is outside {} to {}",
@@ -204,7 +216,13 @@ fn without_contents(fault: ConfigError) -> ConfigError {
 }
 
 fn parse<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|fault| ConfigError::Read {
+    let read = std::fs::File::open(path).and_then(|file| {
+        let mut text = String::new();
+        file.take(FILE_BYTES)
+            .read_to_string(&mut text)
+            .map(|_| text)
+    });
+    let text = read.map_err(|fault| ConfigError::Read {
         path: path.to_owned(),
         fault,
     })?;
@@ -242,6 +260,7 @@ mod tests {
         assert!(said("").contains("missing field `server`"));
         assert!(said("server = \"x\"\nretention_days = 0\n").contains("retention_days = 0"));
         assert!(said("server = 3\n").contains("line 1"));
+        assert!(said("server = \"x\"\ndata_dir = \"\"\n").contains("data_dir = \"\" must be"));
     }
 
     #[test]

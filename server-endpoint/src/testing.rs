@@ -9,7 +9,7 @@ use branchline_protocol::operation::{
 };
 use branchline_protocol::time::UnixMillis;
 
-use crate::ledger::{Acknowledged, Append, Appended, Batch, Ledger, NewAgent, now};
+use crate::ledger::{Acknowledged, AgentRecord, Append, Appended, Batch, Ledger, NewAgent, now};
 
 /// A time at the branch.
 pub(crate) const FILED_AT: &str = "2026-11-21T09:12:00.250+01:00";
@@ -41,6 +41,38 @@ pub(crate) fn stream_id(word: &str) -> StreamId {
     StreamId::from_parts(1_700_000_000_000, bytes_of(word))
 }
 
+fn encode(word: &str, body: Body) -> Vec<u8> {
+    Operation {
+        id: operation_id(word),
+        at: FILED_AT.parse().unwrap(),
+        by: Reporter {
+            user: "j.martin".into(),
+        },
+        body,
+    }
+    .encode()
+}
+
+pub(crate) fn unknown_kind(word: &str) -> Vec<u8> {
+    let id = operation_id(word);
+    format!(r#"{{"id":"{id}","at":"{FILED_AT}","by":{{"user":"x"}},"kind":"dance","body":7}}"#)
+        .into_bytes()
+}
+
+pub(crate) fn comment(word: &str, on: &str) -> Vec<u8> {
+    let ticket = TicketId::from(operation_id(on));
+    let text = format!("More on {on}");
+    encode(word, Body::CommentAdded(CommentAdded { ticket, text }))
+}
+
+pub(crate) fn withdrawal(word: &str, of: &str) -> Vec<u8> {
+    let body = TicketWithdrawn {
+        ticket: TicketId::from(operation_id(of)),
+        reason: Some("solved itself".into()),
+    };
+    encode(word, Body::TicketWithdrawn(body))
+}
+
 impl TestAgent {
     /// Registers the next agent of a branch.
     pub(crate) async fn register(ledger: &dyn Ledger, branch: &str) -> Self {
@@ -62,10 +94,21 @@ impl TestAgent {
             .await
             .unwrap();
         Self {
-            stream: stream_id(&format!("{} 1", credentials.agent)),
             credentials,
-            branch,
-            ordinal: registered.ordinal,
+            ..Self::of(&registered)
+        }
+    }
+
+    /// The agent of a record, with a secret of zeros.
+    pub(crate) fn of(record: &AgentRecord) -> Self {
+        Self {
+            credentials: Credentials {
+                agent: record.id,
+                secret: [0; 32],
+            },
+            branch: record.branch.clone(),
+            ordinal: record.ordinal,
+            stream: stream_id(&format!("{} 1", record.id)),
             continues: None,
             cursor: None,
             journal: Vec::new(),
@@ -84,20 +127,8 @@ impl TestAgent {
         TicketNumber::given(self.branch.clone(), self.ordinal, serial)
     }
 
-    fn encode(&self, word: &str, body: Body) -> Vec<u8> {
-        Operation {
-            id: operation_id(word),
-            at: FILED_AT.parse().unwrap(),
-            by: Reporter {
-                user: "j.martin".into(),
-            },
-            body,
-        }
-        .encode()
-    }
-
     pub(crate) fn ticket(&self, word: &str, serial: u32) -> Vec<u8> {
-        self.encode(
+        encode(
             word,
             Body::TicketFiled(TicketFiled {
                 number: self.number(serial),
@@ -112,26 +143,6 @@ impl TestAgent {
                 asset: None,
             }),
         )
-    }
-
-    pub(crate) fn comment(&self, word: &str, on: &str) -> Vec<u8> {
-        let ticket = TicketId::from(operation_id(on));
-        let text = format!("More on {on}");
-        self.encode(word, Body::CommentAdded(CommentAdded { ticket, text }))
-    }
-
-    pub(crate) fn withdrawal(&self, word: &str, of: &str) -> Vec<u8> {
-        let body = TicketWithdrawn {
-            ticket: TicketId::from(operation_id(of)),
-            reason: Some("solved itself".into()),
-        };
-        self.encode(word, Body::TicketWithdrawn(body))
-    }
-
-    pub(crate) fn unknown_kind(&self, word: &str) -> Vec<u8> {
-        let id = operation_id(word);
-        format!(r#"{{"id":"{id}","at":"{FILED_AT}","by":{{"user":"x"}},"kind":"dance","body":7}}"#)
-            .into_bytes()
     }
 
     /// Adds a ticket for each of these words, with serials from `serial` on.

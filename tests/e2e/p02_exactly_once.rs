@@ -41,7 +41,12 @@ where
 
 /// Files tickets with two comments each, and takes every third ticket back: operations that depend
 /// on the ones before them.
-async fn file_away(client: Client, filer: usize, tickets: usize, answered: Arc<AtomicUsize>) -> Record {
+async fn file_away(
+    client: Client,
+    filer: usize,
+    tickets: usize,
+    answered: Arc<AtomicUsize>,
+) -> Record {
     let mut record = Record::default();
     let done = || answered.fetch_add(1, Ordering::Relaxed);
     for n in 0..tickets {
@@ -146,7 +151,10 @@ async fn a_hostile_line_and_kills_on_both_sides_lose_and_double_nothing() {
         let said = central.assert_equal(branch);
         let operations = answered.load(Ordering::Relaxed);
         assert!(operations > 150, "only {operations} operations");
-        assert!(said.contains(&format!("{operations} operations at the branch")), "{said}");
+        assert!(
+            said.contains(&format!("{operations} operations at the branch")),
+            "{said}"
+        );
         record.assert_arrived(&central, &branch.code);
     }
 }
@@ -176,7 +184,11 @@ async fn submissions_whose_replies_are_dropped_take_effect_once() {
             (held_tickets(&central, "LYN").len() == 4 * round).then_some(())
         })
         .await;
-        assert_eq!(branch.status().await.waiting, 4, "told in spite of the line");
+        assert_eq!(
+            branch.status().await.waiting,
+            4,
+            "told in spite of the line"
+        );
         proxy.set(swallow(500));
         branch.wait_drained().await;
         assert!(proxy.stats().faults_of(Fault::SwallowReply) > swallowed);
@@ -184,7 +196,10 @@ async fn submissions_whose_replies_are_dropped_take_effect_once() {
     proxy.set(Chaos::NONE);
     record.assert_arrived(&central, "LYN");
     let said = central.assert_equal(&branch);
-    assert!(said.contains("24 operations at the branch, 24 at central"), "{said}");
+    assert!(
+        said.contains("24 operations at the branch, 24 at central"),
+        "{said}"
+    );
 }
 
 /// The same operations reach central by two agents at once: one machine image, started twice.
@@ -197,7 +212,11 @@ async fn two_clones_of_one_agent_at_the_same_time() {
     original.start();
     let mut record = Record::default();
     for n in 0..3 {
-        record.filed(&original.file(&format!("Acknowledged before the cloning {n}")).await);
+        record.filed(
+            &original
+                .file(&format!("Acknowledged before the cloning {n}"))
+                .await,
+        );
     }
     original.wait_drained().await;
     central.stop();
@@ -242,4 +261,3 @@ fn clone_of(original: &Branch, central: &Central, sandbox: &std::path::Path) -> 
     restored::copy_folder(&original.data(), &clone.data());
     clone
 }
-

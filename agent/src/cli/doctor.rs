@@ -134,6 +134,10 @@ async fn examine(config: &Config) -> Vec<Finding> {
         ),
         Err(fault) => bad("registration", ErrorClass::CallIt, fault.to_string()),
     });
+    if config.registration_is_exposed() {
+        let words = super::EXPOSED_REGISTRATION;
+        findings.push(bad("registration", ErrorClass::CallIt, words));
+    }
     findings.push(disk(config));
     findings.push(journal(config));
     findings.push(agent(config).await);

@@ -29,7 +29,8 @@ pub(super) fn progress_done() {
 
 /// Prints JSON, indented for people who look and for diffs.
 pub(super) fn json(value: &impl Serialize) {
-    line(&serde_json::to_string_pretty(value).unwrap_or_default());
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    line(&safe_json(&text));
 }
 
 /// `text` with everything that a terminal would obey made visible. What a ticket says comes from
@@ -46,9 +47,38 @@ pub(super) fn safe(text: &str) -> String {
         .collect()
 }
 
+/// JSON with the same characters escaped: the same document to a program.
+fn safe_json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_unsafe(c) {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 fn is_unsafe(c: char) -> bool {
     let reorders = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     (c.is_control() && !matches!(c, '\n' | '\t')) || reorders
+}
+
+/// Passes JSON on to a terminal, with what the terminal would obey escaped.
+pub(super) struct Visible<W>(pub(super) W);
+
+impl<W: Write> Write for Visible<W> {
+    /// Takes each buffer as whole characters, which is how operations are written.
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        self.0.write_all(safe_json(&text).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// One line of a table cell: safe, and cut to `width` characters.
@@ -121,6 +151,8 @@ mod tests {
             "a\u{fffd}[31mb\u{fffd}c\u{fffd}d"
         );
         assert_eq!(cell("one\ntwo three", 8), "one two…");
+        let json = safe_json(&serde_json::to_string("a\u{9b}b\u{202e}é\x1b").unwrap());
+        assert_eq!(json, r#""a\u009bb\u202eé\u001b""#);
     }
 
     #[test]

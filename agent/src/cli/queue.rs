@@ -1,7 +1,7 @@
 //! `queue`: a look into the journal's file for IT, whether the agent runs or not.
 
-use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::io::{BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -52,6 +52,14 @@ pub(super) struct ExportArgs {
 
 pub(super) fn execute(command: QueueCommand, config: &Config) -> Result<ExitCode, CliError> {
     let journal = config.data_dir.join(JOURNAL_FILE);
+    if let Err(fault) = journal.metadata()
+        && fault.kind() == std::io::ErrorKind::NotFound
+    {
+        let path = journal.display();
+        return Err(CliError::call_it(format!(
+            "there is no journal at {path}; the agent makes it at its first start"
+        )));
+    }
     let journal = Inspection::open(&journal).map_err(|fault| {
         CliError::call_it(format!(
             "{fault} (the journal can be read by the service and by IT only)"
@@ -148,13 +156,18 @@ fn verify(args: &VerifyArgs, journal: &Inspection) -> Result<ExitCode, CliError>
 }
 
 fn export(args: &ExportArgs, config: &Config, journal: &Inspection) -> Result<ExitCode, CliError> {
-    let mut out: Box<dyn Write> =
-        match &args.output {
-            Some(path) => Box::new(std::fs::File::create(path).map_err(|fault| {
-                CliError::fix_input(format!("write {}: {fault}", path.display()))
-            })?),
-            None => Box::new(std::io::stdout().lock()),
-        };
+    let place = args.output.as_deref().map_or_else(
+        || "write to standard output".to_owned(),
+        |path| format!("write {}", path.display()),
+    );
+    let mut out: Box<dyn Write> = match &args.output {
+        Some(path) => {
+            refuse_own_folder(path, config)?;
+            let file = std::fs::File::create(path);
+            Box::new(file.map_err(|fault| CliError::fix_input(format!("{place}: {fault}")))?)
+        }
+        None => Box::new(std::io::stdout().lock()),
+    };
     let mut out = BufWriter::with_capacity(64 * 1024, &mut out);
     let written = if args.digest {
         let registration = Registration::read(&config.registration_path())?;
@@ -164,11 +177,38 @@ fn export(args: &ExportArgs, config: &Config, journal: &Inspection) -> Result<Ex
             &mut out,
         )
     } else {
-        journal.export_operations(&mut out)
+        // Exact bytes for programs; whoever looks at them is protected from them.
+        let looked_at = args.output.is_none() && std::io::stdout().is_terminal();
+        if looked_at {
+            journal.export_operations(&mut output::Visible(&mut out))
+        } else {
+            journal.export_operations(&mut out)
+        }
     };
     match written.and_then(|()| out.flush()) {
         // `| head` has seen enough.
         Err(fault) if fault.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        other => other.map(|()| ExitCode::SUCCESS).map_err(CliError::call_it),
+        Err(fault) => Err(CliError::call_it(format!("{place}: {fault}"))),
+        Ok(()) => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// An export over the journal would be the end of what waits in it.
+fn refuse_own_folder(path: &Path, config: &Config) -> Result<(), CliError> {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let into = real(path).or_else(|| real(folder.unwrap_or(Path::new("."))));
+    let own = real(&config.data_dir);
+    if let (Some(into), Some(own)) = (into, own)
+        && into.starts_with(own)
+    {
+        let path = path.display();
+        return Err(CliError::fix_input(format!(
+            "write {path}: this is in the agent's data folder, which is the agent's alone; choose \
+             another"
+        )));
+    }
+    Ok(())
 }

@@ -212,10 +212,13 @@ fn text_or_stdin(text: Option<String>, field: &str) -> Result<String, CliError> 
         }
         _ => {}
     }
-    let most = limits::TEXT_CHARS * 4 + 1;
+    // Four bytes a character, and the line end that a file or `echo` puts behind them.
+    let most = limits::TEXT_CHARS * 4 + 2;
     let mut bytes = Vec::new();
-    std::io::stdin().take(most as u64).read_to_end(&mut bytes)?;
-    if bytes.len() == most {
+    std::io::stdin()
+        .take(most as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() > most {
         return Err(CliError::fix_input(format!(
             "{field} has more than {} characters",
             limits::TEXT_CHARS
@@ -324,12 +327,9 @@ fn print_details(ticket: &TicketDetails) {
             EntryKind::Withdrawal => "Withdrawn",
         };
         output::line("");
-        output::line(&format!(
-            "── {what}, {} by {} ({})",
-            entry.at,
-            output::safe(&entry.by),
-            delivery_words(&entry.delivery)
-        ));
+        let delivery = delivery_words(&entry.delivery);
+        let head = format!("── {what}, {} by {} ({delivery})", entry.at, entry.by);
+        output::line(&output::safe(&head));
         output::line(&output::safe(&entry.text));
     }
 }

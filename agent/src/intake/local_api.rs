@@ -11,7 +11,7 @@ use branchline_agent_api::{
     AddComment, FileTicket, LIST_TICKETS, OperationSaved, REQUEST_BYTES, Status, TicketDetails,
     TicketList, WithdrawTicket,
 };
-use branchline_protocol::id::{AgentId, BranchCode, OperationId, TicketNumber};
+use branchline_protocol::id::{AgentId, BranchCode, OperationId};
 use branchline_protocol::operation::Reporter;
 use branchline_protocol::problem::{Problem, ProblemKind};
 use hyper_util::rt::{TokioIo, TokioTimer};

@@ -38,7 +38,11 @@ impl From<FilingError> for Refusal {
                 ProblemKind::StoreFull,
                 format!("not saved: {said}; restore the link or raise journal_limit_mib"),
             ),
-            FilingError::Store(fault) => return fault.into(),
+            FilingError::Store(fault) => {
+                let Refusal(mut problem) = fault.into();
+                problem.detail.insert_str(0, "not saved: ");
+                return Refusal(problem);
+            }
         }
         .into()
     }
@@ -49,17 +53,16 @@ impl From<StoreError> for Refusal {
         match fault {
             StoreError::Full => Problem::new(
                 ProblemKind::StoreFull,
-                "not saved: the disk of this computer is full; free space on it",
+                "the disk of this computer is full; free space on it",
             ),
             StoreError::Damaged(_) | StoreError::Failed(_) => {
-                let mut problem =
-                    Problem::new(ProblemKind::Unavailable, format!("not saved: {fault}"));
+                let mut problem = Problem::new(ProblemKind::Unavailable, fault.to_string());
                 problem.class = ErrorClass::CallIt;
                 problem
             }
             StoreError::Closed => Problem::new(
                 ProblemKind::Unavailable,
-                "not saved: the agent is ending; it comes back by itself",
+                "the agent is ending; it comes back by itself",
             ),
         }
         .into()

@@ -41,18 +41,26 @@ impl<'l> HeldPages<'l> {
         seq: Seq,
     ) -> Result<Option<HeldOperation>, LedgerError> {
         self.fill().await?;
-        Ok(self.page.pop_front_if(|held| held.seq < seq))
+        Ok(self.take_if(|held| held.seq < seq))
     }
 
     /// The next one, if it stands at `seq`.
     pub(super) async fn next_at(&mut self, seq: Seq) -> Result<Option<HeldOperation>, LedgerError> {
         self.fill().await?;
-        Ok(self.page.pop_front_if(|held| held.seq == seq))
+        Ok(self.take_if(|held| held.seq == seq))
     }
 
     /// Whether this position was reported as different before; remembers it.
     pub(super) fn counted_different(&mut self, seq: Seq) -> bool {
         self.last_different.replace(seq) == Some(seq)
+    }
+
+    fn take_if(&mut self, fits: impl Fn(&HeldOperation) -> bool) -> Option<HeldOperation> {
+        if self.page.front().is_some_and(fits) {
+            self.page.pop_front()
+        } else {
+            None
+        }
     }
 
     async fn fill(&mut self) -> Result<(), LedgerError> {

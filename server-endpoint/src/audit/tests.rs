@@ -36,7 +36,8 @@ fn stream(agent: &TestAgent, from: usize, acknowledged: usize) -> String {
         position = position.then(bytes);
         let id = serde_json::from_slice::<serde_json::Value>(bytes).unwrap()["id"].clone();
         let line = json!({ "seq": position.seq, "id": id, "digest": position.digest });
-        text.push_str(&format!("{line}\n"));
+        text += &line.to_string();
+        text.push('\n');
     }
     text
 }
@@ -44,7 +45,7 @@ fn stream(agent: &TestAgent, from: usize, acknowledged: usize) -> String {
 async fn audited(ledger: &dyn Ledger, export: &str) -> Result<Vec<StreamAudit>, AuditError> {
     let mut found = Vec::new();
     audit(ledger, Cursor::new(export), |stream| {
-        found.push(stream.clone())
+        found.push(stream.clone());
     })
     .await?;
     Ok(found)

@@ -1,5 +1,6 @@
 //! `audit`: is everything that branches filed here, once, in order?
 
+use std::fmt::Write;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -86,10 +87,10 @@ fn in_words(found: &StreamAudit) -> String {
     );
     if let Some(first) = found.first_difference {
         let different = count(found.different);
-        text += &format!(", {different} different from position {first} on");
+        let _ = write!(text, ", {different} different from position {first} on");
     }
     if found.damaged > 0 {
-        text += &format!(", {} damaged at the branch", count(found.damaged));
+        let _ = write!(text, ", {} damaged at the branch", count(found.damaged));
     }
     if found.foreign {
         text += ", known at central as another agent's";

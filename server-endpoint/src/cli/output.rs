@@ -1,6 +1,7 @@
 //! Writing for people and for programs. The only place that prints.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 
 use branchline_protocol::time::UnixMillis;
 use serde::Serialize;
@@ -40,7 +41,7 @@ fn safe_json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if is_obeyed(c) && c != '\n' {
-            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
         } else {
             out.push(c);
         }

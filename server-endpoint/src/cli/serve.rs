@@ -94,6 +94,8 @@ fn start_log(format: LogFormat) -> Result<(), Failure> {
         .map_err(|fault| Failure::fix_input(format!("RUST_LOG: {fault}")))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // Whoever reads the log may go away; without this, saying so on a closed pipe would panic.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Text => log.with_ansi(false).try_init(),

@@ -19,7 +19,7 @@ const FULL_FOR: Duration = Duration::from_secs(60);
 /// A request refused.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    problem: Problem,
+    problem: Box<Problem>,
 }
 
 impl Refusal {
@@ -27,6 +27,7 @@ impl Refusal {
         Problem::new(kind, detail).into()
     }
 
+    #[cfg(test)]
     pub(super) fn kind(&self) -> ProblemKind {
         self.problem.kind
     }
@@ -43,7 +44,9 @@ impl Refusal {
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        Self { problem }
+        Self {
+            problem: Box::new(problem),
+        }
     }
 }
 

@@ -92,13 +92,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Operations<'a> {
             fn visit_seq<S: SeqAccess<'de>>(self, mut items: S) -> Result<Self::Value, S::Error> {
                 let mut taken = Vec::new();
                 while taken.len() < SUBMISSION_OPERATIONS {
-                    match items.next_element::<&RawValue>()? {
-                        Some(operation) => taken.push(operation),
-                        None => {
-                            let all = taken.len();
-                            return Ok(Operations { taken, all });
-                        }
-                    }
+                    let Some(operation) = items.next_element::<&RawValue>()? else {
+                        let all = taken.len();
+                        return Ok(Operations { taken, all });
+                    };
+                    taken.push(operation);
                 }
                 let mut all = taken.len();
                 while items.next_element::<IgnoredAny>()?.is_some() {

@@ -3,19 +3,20 @@
 use std::time::Duration;
 
 use branchline_protocol::exchange::{FeedReply, SubmissionHead, SubmissionReply};
-use branchline_protocol::limits::{SUBMISSION_BYTES, SUBMISSION_OPERATIONS};
+use branchline_protocol::limits::SUBMISSION_BYTES;
 use branchline_protocol::problem::ProblemKind;
 
-use crate::ledger::sqlite::SqliteLedger;
 use crate::ledger::LedgerError;
+use crate::ledger::sqlite::SqliteLedger;
 use crate::server::{ServeError, Server};
-use crate::testing::TestAgent;
+use crate::testing::{TestAgent, unknown_kind};
 use central::{Answer, Central, Request, small_bounds};
 use faulty::FaultyLedger;
 
 mod bounds;
 mod central;
 mod faulty;
+mod refusals;
 
 fn body_of(agent: &TestAgent, from: usize, to: usize) -> Vec<u8> {
     let submission = agent.submission(from, to);
@@ -35,7 +36,7 @@ async fn a_submission_is_held_and_answered_packed_or_not() {
     let central = Central::start().await;
     let mut agent = central.agent("LYN").await;
     agent.file(&["a", "b", "c"], 1);
-    agent.journal.push(agent.unknown_kind("u"));
+    agent.journal.push(unknown_kind("u"));
     let body = body_of(&agent, 0, 3);
     let reply: SubmissionReply = central.post(&agent, body).await.json();
     assert_eq!(reply.acknowledged, agent.position(3));
@@ -50,116 +51,6 @@ async fn a_submission_is_held_and_answered_packed_or_not() {
     let reply: SubmissionReply = serde_json::from_slice(&unpacked).unwrap();
     assert_eq!(reply.head, agent.position(4));
     assert_eq!((reply.verdicts.len(), reply.news.feed.len()), (1, 1));
-}
-
-#[tokio::test]
-async fn every_refusal_is_a_problem_document() {
-    let central = Central::start().await;
-    let agent = central.agent("LYN").await;
-    let mut stranger = agent.clone();
-    stranger.credentials.agent = branchline_protocol::id::AgentId::from_bytes([7; 16]);
-    let mut liar = agent.clone();
-    liar.credentials.secret[31] ^= 1;
-    let good = || Request::submission(&agent, body_of(&agent, 0, 0));
-    let with_body = |body: &[u8]| Request::submission(&agent, body.to_vec());
-    let feed = |query: &str| Request::get(&format!("/v1/feed{query}")).from(&agent);
-    let most = vec![b"1".to_vec(); SUBMISSION_OPERATIONS + 1];
-    let mut many = agent.clone();
-    many.journal = most;
-    let whole = String::from_utf8(body_of(&agent, 0, 0)).unwrap();
-    let replaced = |from: &str, to: &str| with_body(whole.replacen(from, to, 1).as_bytes());
-    let cases = [
-        (
-            Request::get("/v1/nothing").from(&agent),
-            ProblemKind::NotFound,
-        ),
-        (Request::get("/"), ProblemKind::NotFound),
-        (
-            Request::get("/v1/operations").from(&agent),
-            ProblemKind::MethodNotAllowed,
-        ),
-        (
-            good().without("branchline-protocol"),
-            ProblemKind::UnsupportedVersion,
-        ),
-        (
-            good().with("branchline-protocol", "2"),
-            ProblemKind::UnsupportedVersion,
-        ),
-        (
-            good().without("authorization"),
-            ProblemKind::Unauthenticated,
-        ),
-        (
-            good().with("authorization", "Basic eDp5"),
-            ProblemKind::Unauthenticated,
-        ),
-        (
-            good().with("authorization", "Bearer x.y"),
-            ProblemKind::Unauthenticated,
-        ),
-        (
-            Request::submission(&stranger, vec![]),
-            ProblemKind::UnknownAgent,
-        ),
-        (Request::submission(&liar, vec![]), ProblemKind::WrongSecret),
-        (feed("").from(&liar), ProblemKind::WrongSecret),
-        (
-            good().without("content-type"),
-            ProblemKind::UnsupportedMedia,
-        ),
-        (
-            good().with("content-type", "text/plain"),
-            ProblemKind::UnsupportedMedia,
-        ),
-        (
-            good().with("content-encoding", "gzip"),
-            ProblemKind::UnsupportedMedia,
-        ),
-        (
-            good().with("content-encoding", "zstd"),
-            ProblemKind::Malformed,
-        ),
-        (with_body(b""), ProblemKind::Malformed),
-        (with_body(b"{\"stream\":"), ProblemKind::Malformed),
-        (with_body(b"[]"), ProblemKind::Malformed),
-        (with_body(b"\xff{}"), ProblemKind::Malformed),
-        (
-            replaced("\"stream\":\"", "\"stream\":\"x"),
-            ProblemKind::Malformed,
-        ),
-        (replaced("\"seq\":0", "\"seq\":-1"), ProblemKind::Malformed),
-        (
-            replaced("\"operations\":[", "\"operations\":[{]"),
-            ProblemKind::Malformed,
-        ),
-        (
-            replaced("\"operations\":[]", "\"operations\":{}"),
-            ProblemKind::Malformed,
-        ),
-        (replaced("\"health\"", "\"wealth\""), ProblemKind::Malformed),
-        (
-            replaced("\"seq\":0", "\"seq\":18446744073709551615"),
-            ProblemKind::Gap,
-        ),
-        (
-            with_body(&body_of(&many, 0, many.journal.len())),
-            ProblemKind::TooLarge,
-        ),
-        (feed("?wait=soon"), ProblemKind::Malformed),
-        (feed("?wait=-1"), ProblemKind::Malformed),
-    ];
-    for (request, kind) in cases {
-        let shown = request.shown();
-        let answer = central.ask(request).await;
-        answer.assert_problem(kind, &shown);
-        assert_eq!(answer.header("branchline-protocol"), Some("1"), "{shown}");
-        assert!(answer.header("x-request-id").is_some(), "{shown}");
-    }
-    // The place of the fault is said.
-    let answer = central.ask(with_body(b"{\n  \"stream\": 7}")).await;
-    assert!(answer.text().contains("line 2"), "{}", answer.text());
-    assert!(central.ledger.news(None).await.unwrap().through == 0);
 }
 
 #[tokio::test]
@@ -227,8 +118,8 @@ async fn the_feed_waits_for_news_and_ends_when_central_stops() {
     assert!(at_once.feed.is_empty());
 
     // News through this process.
-    agent.journal.push(agent.unknown_kind("first"));
-    let (waited, _) = tokio::join!(central.feed(&other, "", 20), async {
+    agent.journal.push(unknown_kind("first"));
+    let (waited, ()) = tokio::join!(central.feed(&other, "", 20), async {
         central.until_somebody_waits().await;
         central
             .post(&agent, body_of(&agent, 0, 1))
@@ -240,9 +131,9 @@ async fn the_feed_waits_for_news_and_ends_when_central_stops() {
     assert_eq!(first.feed.len(), 1);
 
     // News through another process on the same ledger.
-    agent.journal.push(agent.unknown_kind("second"));
+    agent.journal.push(unknown_kind("second"));
     let elsewhere = SqliteLedger::open(&central.path).unwrap();
-    let (waited, _) = tokio::join!(central.feed(&other, &first.cursor, 20), async {
+    let (waited, ()) = tokio::join!(central.feed(&other, &first.cursor, 20), async {
         central.until_somebody_waits().await;
         agent.submit(&elsewhere, 1, 2).await;
     });
@@ -250,7 +141,7 @@ async fn the_feed_waits_for_news_and_ends_when_central_stops() {
     let second: FeedReply = waited.json();
     assert_eq!(second.feed.len(), 1);
 
-    let (waited, _) = tokio::join!(central.feed(&other, &second.cursor, 20), async {
+    let (waited, ()) = tokio::join!(central.feed(&other, &second.cursor, 20), async {
         central.until_somebody_waits().await;
         central.stopping.cancel();
     });

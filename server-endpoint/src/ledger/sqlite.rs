@@ -88,10 +88,10 @@ impl SqliteLedger {
             })
     }
 
-    fn read<'a, T: Send + 'static>(
-        &'a self,
+    fn read<T: Send + 'static>(
+        &self,
         query: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
-    ) -> Pending<'a, T> {
+    ) -> Pending<'_, T> {
         Box::pin(self.readers.run(query))
     }
 }

@@ -9,10 +9,7 @@ use serde::Deserialize;
 
 /// A new id, as a client makes it.
 pub fn new_id() -> OperationId {
-    OperationId::from_parts(
-        1_790_000_000_000,
-        std::array::from_fn(|_| fastrand::u8(..)),
-    )
+    OperationId::from_parts(1_790_000_000_000, std::array::from_fn(|_| fastrand::u8(..)))
 }
 
 /// Answers that said "saved".
@@ -85,7 +82,11 @@ impl Record {
             assert_eq!(without_suffix, filed.given, "{held:?}");
             assert_eq!(held.state == "withdrawn", filed.withdrawn, "{held:?}");
             if !filed.comments.is_empty() {
-                assert_eq!(held_comments(central, &held.number), filed.comments, "{held:?}");
+                assert_eq!(
+                    held_comments(central, &held.number),
+                    filed.comments,
+                    "{held:?}"
+                );
             }
         }
     }
@@ -98,8 +99,6 @@ pub struct HeldTicket {
     pub number: TicketNumber,
     /// For ever.
     pub ticket: TicketId,
-    /// As filed.
-    pub subject: String,
     state: String,
 }
 
@@ -110,7 +109,9 @@ pub fn held_tickets(central: &Central, branch: &str) -> Vec<HeldTicket> {
         tickets: Vec<HeldTicket>,
         more: bool,
     }
-    let args = ["tickets", "list", "--branch", branch, "--limit", "10000", "--json"];
+    let args = [
+        "tickets", "list", "--branch", branch, "--limit", "10000", "--json",
+    ];
     let listed: Listed = serde_json::from_str(&succeeded(&central.cli(&args))).unwrap();
     assert!(!listed.more, "more tickets than one page holds");
     listed.tickets
@@ -127,5 +128,9 @@ fn held_comments(central: &Central, number: &TicketNumber) -> Vec<OperationId> {
     }
     let shown = succeeded(&central.cli(&["tickets", "show", &number.to_string(), "--json"]));
     let shown: Shown = serde_json::from_str(&shown).unwrap();
-    shown.comments.iter().map(|comment| comment.operation).collect()
+    shown
+        .comments
+        .iter()
+        .map(|comment| comment.operation)
+        .collect()
 }

@@ -191,7 +191,7 @@ impl Answer {
     pub(super) async fn read(connection: &mut TcpStream) -> Self {
         let started = Instant::now();
         let mut bytes = Vec::new();
-        let mut piece = [0; 16 * 1024];
+        let mut piece = vec![0; 16 * 1024];
         while let Ok(read @ 1..) = connection.read(&mut piece).await {
             bytes.extend_from_slice(&piece[..read]);
             if whole(&bytes) {

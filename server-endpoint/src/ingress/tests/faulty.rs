@@ -1,30 +1,81 @@
-//! A ledger that fails in one way.
+//! Ledgers that fail, each in one way.
 
 use std::sync::Arc;
 
+use branchline_protocol::exchange::Credentials;
 use branchline_protocol::id::{AgentId, BranchCode, Seq, StreamId, TicketNumber};
+use branchline_protocol::time::UnixMillis;
+use tokio::sync::Notify;
 
 use crate::ledger::{
     AgentRecord, Append, Appended, BranchRecord, FeedPage, HeldOperation, Ledger, LedgerError,
     NewAgent, Newsflash, Pending, StreamRecord, TicketFile, TicketFilter, TicketRow,
 };
 
-pub(super) struct FaultyLedger(Option<LedgerError>);
+pub(super) enum FaultyLedger {
+    Failing(LedgerError),
+    Panicking,
+    /// Knows one agent, and appends when it is told to.
+    Slow(Box<Gate>),
+}
+
+#[derive(Default)]
+pub(super) struct Gate {
+    begun: Notify,
+    may_end: Notify,
+    ended: Notify,
+}
 
 impl FaultyLedger {
     pub(super) fn new(fault: LedgerError) -> Arc<Self> {
-        Arc::new(Self(Some(fault)))
+        Arc::new(Self::Failing(fault))
     }
 
     pub(super) fn panicking() -> Arc<Self> {
-        Arc::new(Self(None))
+        Arc::new(Self::Panicking)
+    }
+
+    pub(super) fn slow() -> Arc<Self> {
+        Arc::new(Self::Slow(Box::default()))
+    }
+
+    pub(super) fn slow_agent() -> AgentRecord {
+        let id = AgentId::from_bytes([5; 16]);
+        let secret = [0; 32];
+        AgentRecord {
+            id,
+            branch: "LYN".parse().unwrap(),
+            ordinal: 1,
+            secret_hash: Credentials { agent: id, secret }.secret_hash(),
+            registered_at: UnixMillis(0),
+            contact: None,
+        }
+    }
+
+    pub(super) async fn append_has_begun(&self) {
+        self.gate().begun.notified().await;
+    }
+
+    pub(super) fn let_append_end(&self) {
+        self.gate().may_end.notify_one();
+    }
+
+    pub(super) async fn append_has_ended(&self) {
+        self.gate().ended.notified().await;
+    }
+
+    fn gate(&self) -> &Gate {
+        match self {
+            Self::Slow(gate) => gate,
+            _ => panic!("it is not slow"),
+        }
     }
 
     fn fail<T: Send + 'static>(&self) -> Pending<'_, T> {
         Box::pin(async {
-            match &self.0 {
-                Some(fault) => Err(fault.clone()),
-                None => panic!("as a fault would"),
+            match self {
+                Self::Failing(fault) => Err(fault.clone()),
+                _ => panic!("as a fault would"),
             }
         })
     }
@@ -32,7 +83,15 @@ impl FaultyLedger {
 
 impl Ledger for FaultyLedger {
     fn append(&self, _: Append) -> Pending<'_, Appended> {
-        self.fail()
+        let Self::Slow(gate) = self else {
+            return self.fail();
+        };
+        Box::pin(async {
+            gate.begun.notify_one();
+            gate.may_end.notified().await;
+            gate.ended.notify_one();
+            Ok(Appended::ForeignStream)
+        })
     }
     fn feed(&self, _: BranchCode, _: Option<String>) -> Pending<'_, FeedPage> {
         self.fail()
@@ -44,7 +103,10 @@ impl Ledger for FaultyLedger {
         self.fail()
     }
     fn agent(&self, _: AgentId) -> Pending<'_, Option<AgentRecord>> {
-        self.fail()
+        match self {
+            Self::Slow(_) => Box::pin(async { Ok(Some(Self::slow_agent())) }),
+            _ => self.fail(),
+        }
     }
     fn branches(&self) -> Pending<'_, Vec<BranchRecord>> {
         self.fail()

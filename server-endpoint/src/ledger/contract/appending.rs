@@ -1,12 +1,12 @@
 //! Submissions: what is appended, what is repeated, and what is refused (P2).
 
-use branchline_protocol::event::{EventBody, RejectionCode, Verdict, VerdictAt};
+use branchline_protocol::event::{Event, EventBody, RejectionCode, Verdict, VerdictAt};
 use branchline_protocol::exchange::{Continues, ForkCause};
 use branchline_protocol::id::Seq;
 
 use super::{all, codes, effects};
 use crate::ledger::{Appended, Ledger};
-use crate::testing::TestAgent;
+use crate::testing::{TestAgent, comment, unknown_kind};
 
 pub(crate) async fn repeats_and_overlaps_change_nothing(ledger: &impl Ledger) {
     let mut agent = TestAgent::register(ledger, "LYN").await;
@@ -60,7 +60,7 @@ pub(crate) async fn a_fork_is_noticed_wherever_it_lies(ledger: &impl Ledger) {
 pub(crate) async fn a_new_stream_repeats_operations_without_a_second_effect(ledger: &impl Ledger) {
     let mut agent = TestAgent::register(ledger, "LYN").await;
     agent.file(&["a", "b"], 1);
-    agent.journal.push(agent.unknown_kind("odd"));
+    agent.journal.push(unknown_kind("odd"));
     let first = agent.submit_all(ledger).await;
     assert_eq!(codes(&first), [(3, RejectionCode::UnknownKind)]);
     let events = ledger.news(None).await.unwrap().through;
@@ -168,12 +168,7 @@ pub(crate) async fn a_number_given_out_twice_is_told_apart(ledger: &impl Ledger)
     assert_eq!(held.verdicts, expected);
     assert_eq!(restored.submit_all(ledger).await.verdicts, expected);
     assert!(held.gave_news);
-    let bodies: Vec<_> = held
-        .news
-        .events
-        .iter()
-        .filter_map(|event| event.body())
-        .collect();
+    let bodies: Vec<_> = held.news.events.iter().filter_map(Event::body).collect();
     assert!(
         matches!(&bodies[..], [EventBody::TicketRenumbered { given, number, .. }, _]
             if *given == agent.number(2) && number.suffix == 2),
@@ -202,7 +197,7 @@ pub(crate) async fn the_same_id_from_two_agents_is_two_operations(ledger: &impl 
     lyon.file(&["a"], 1);
     lyon.submit_all(ledger).await;
     paris.journal.push(paris.ticket("a", 1));
-    paris.journal.push(paris.comment("b", "a"));
+    paris.journal.push(comment("b", "a"));
     paris.journal.push(paris.ticket("c", 1));
     let held = paris.submit_all(ledger).await;
     let expected = [

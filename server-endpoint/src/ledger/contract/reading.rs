@@ -4,19 +4,19 @@ use branchline_protocol::limits;
 use branchline_protocol::time::UnixMillis;
 
 use crate::ledger::{Appended, Ledger, TicketFilter};
-use crate::testing::{FILED_AT, TestAgent};
+use crate::testing::{FILED_AT, TestAgent, comment, unknown_kind};
 
 pub(crate) async fn the_feed_gives_what_concerns_the_branch_in_pages(ledger: &impl Ledger) {
     let mut lyon = TestAgent::register(ledger, "LYN").await;
     let mut paris = TestAgent::register(ledger, "PAR").await;
-    paris.journal.push(paris.unknown_kind("p"));
+    paris.journal.push(unknown_kind("p"));
     paris.submit_all(ledger).await;
     lyon.file(&["a"], 1);
     let held = lyon.submit_all(ledger).await;
     assert!(!held.gave_news && held.news.events.is_empty() && held.news.cursor.is_empty());
     let count = limits::FEED_EVENTS + 7;
     for index in 0..count {
-        lyon.journal.push(lyon.unknown_kind(&index.to_string()));
+        lyon.journal.push(unknown_kind(&index.to_string()));
     }
     let held = lyon.submit(ledger, 1, count + 1).await;
     assert_eq!(held.news.events.len(), limits::FEED_EVENTS);
@@ -47,7 +47,7 @@ pub(crate) async fn a_cursor_of_another_ledger_rewinds(ledger: &impl Ledger, oth
     let mut cursors = Vec::new();
     for (ledger, word) in [(ledger as &dyn Ledger, "here"), (other, "there")] {
         let mut agent = TestAgent::register(ledger, "LYN").await;
-        agent.journal.push(agent.unknown_kind(word));
+        agent.journal.push(unknown_kind(word));
         cursors.push(agent.submit_all(ledger).await.news.cursor);
     }
     let branch: branchline_protocol::id::BranchCode = "LYN".parse().unwrap();
@@ -146,7 +146,7 @@ pub(crate) async fn tickets_are_listed_and_shown(ledger: &impl Ledger) {
     let mut lyon = TestAgent::register(ledger, "LYN").await;
     let mut paris = TestAgent::register(ledger, "PAR").await;
     lyon.file(&["a", "b", "c"], 1);
-    lyon.journal.push(lyon.comment("more", "b"));
+    lyon.journal.push(comment("more", "b"));
     lyon.submit_all(ledger).await;
     paris.file(&["p"], 1);
     paris.submit_all(ledger).await;

@@ -5,7 +5,7 @@ use branchline_protocol::limits;
 
 use super::{codes, effects};
 use crate::ledger::{Appended, Ledger, TicketState};
-use crate::testing::{FILED_AT, TestAgent, operation_id};
+use crate::testing::{FILED_AT, TestAgent, comment, operation_id, unknown_kind, withdrawal};
 
 pub(crate) async fn one_bad_operation_never_stops_the_others(ledger: &impl Ledger) {
     let mut agent = TestAgent::register(ledger, "LYN").await;
@@ -15,18 +15,18 @@ pub(crate) async fn one_bad_operation_never_stops_the_others(ledger: &impl Ledge
     let large = format!("\"{}\"", "x".repeat(limits::OPERATION_BYTES));
     agent.journal = vec![
         agent.ticket("a", 1),
-        agent.unknown_kind("u"),
+        unknown_kind("u"),
         b"{\"no\":\"operation\"}".to_vec(),
         b"null".to_vec(),
         large.into_bytes(),
         agent.ticket("f", 2).repeat(1),
         paris.ticket("n", 2),
-        agent.comment("c1", "a"),
-        agent.comment("c2", "nothing"),
-        agent.comment("c3", "p"),
-        agent.withdrawal("w1", "a"),
-        agent.withdrawal("w2", "a"),
-        agent.comment("c4", "a"),
+        comment("c1", "a"),
+        comment("c2", "nothing"),
+        comment("c3", "p"),
+        withdrawal("w1", "a"),
+        withdrawal("w2", "a"),
+        comment("c4", "a"),
         agent.ticket("z", 3),
     ];
     let held = agent.submit_all(ledger).await;

@@ -4,7 +4,7 @@ use branchline_protocol::id::Seq;
 
 use super::{FILE_NAME, SqliteLedger};
 use crate::ledger::{Appended, Ledger, LedgerError, TicketFilter, contract};
-use crate::testing::TestAgent;
+use crate::testing::{TestAgent, unknown_kind};
 
 fn make() -> (SqliteLedger, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
@@ -27,7 +27,7 @@ async fn p2_a_ledger_restored_from_a_backup_is_noticed_and_made_whole() {
     std::fs::copy(&path, &backup).unwrap();
 
     let ledger = SqliteLedger::open(&path).unwrap();
-    agent.journal.push(agent.unknown_kind("lost with the disk"));
+    agent.journal.push(unknown_kind("lost with the disk"));
     agent.cursor = Some(agent.submit_all(&ledger).await.news.cursor);
     agent.file(&["b"], 2);
     drop(ledger);
@@ -38,7 +38,7 @@ async fn p2_a_ledger_restored_from_a_backup_is_noticed_and_made_whole() {
     assert!(matches!(appended, Appended::Gap { head } if head == agent.position(1)));
     // Meanwhile another agent's news have taken the position that the cursor names.
     let mut other = TestAgent::register(&ledger, "LYN").await;
-    other.journal.push(other.unknown_kind("in its place"));
+    other.journal.push(unknown_kind("in its place"));
     other.submit_all(&ledger).await;
     let held = agent.submit(&ledger, 1, 3).await;
     assert!(held.news.rewound);
