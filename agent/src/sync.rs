@@ -221,10 +221,12 @@ impl SyncLoop {
                     if settled.journal_is_behind {
                         tracing::warn!("central holds more of this stream than the journal");
                     }
-                    self.store.acknowledge(settled, crate::ids::now()).await?;
+                    // News first: a feed that starts again makes the journal forget verdicts, and these
+                    // are new ones.
                     if self.feed.accepts(&reply.news) {
                         self.store.apply_feed(reply.news).await?;
                     }
+                    self.store.acknowledge(settled, crate::ids::now()).await?;
                     Ok(())
                 }
                 Err(unfit) => {

@@ -53,6 +53,15 @@ pub enum EventBody {
     TicketWithdrawn {
         /// The ticket concerned.
         ticket: TicketId,
+        /// The operation that asked for it.
+        operation: OperationId,
+    },
+    /// Central knows of a new file; its bytes come on the bulk lane.
+    FileAttached {
+        /// The ticket it belongs to.
+        ticket: TicketId,
+        /// The operation that announced it, which is the file's id too.
+        operation: OperationId,
     },
     /// Central keeps an operation without effect, for this reason (P6).
     OperationRejected {

@@ -190,8 +190,9 @@ fn example_body(kind: &str) -> Box<serde_json::value::RawValue> {
             format!(r#"{{"operation":"{id}","reason":{{"code":"malformed","detail":"x"}}}}"#)
         }
         "ticket_filed" => format!(r#"{{"ticket":"{id}","number":"LYN-000001"}}"#),
-        "comment_added" => format!(r#"{{"ticket":"{id}","operation":"{id}"}}"#),
-        "ticket_withdrawn" => format!(r#"{{"ticket":"{id}"}}"#),
+        "comment_added" | "ticket_withdrawn" | "file_attached" => {
+            format!(r#"{{"ticket":"{id}","operation":"{id}"}}"#)
+        }
         other => panic!("not known how to check {other:?}"),
     };
     serde_json::value::RawValue::from_string(text).unwrap()

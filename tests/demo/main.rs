@@ -4,6 +4,11 @@
 //! more from each while agents and central are killed with SIGKILL; then the audit. With `ONCE=1` it
 //! ends there, and fails if the audit found anything; otherwise it stays up for trying things out.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test's tasks end with the test"
+)]
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,5 +1,10 @@
 //! End-to-end tests on the real binaries, one file for each promise or concern that they attack.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test's tasks end with the test"
+)]
+
 mod hostile_local_api;
 mod p01_crash_images;
 mod p01_saved;

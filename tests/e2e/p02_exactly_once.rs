@@ -7,7 +7,9 @@ mod restored;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use branchline_agent_api::{AddComment, Client, ClientError, OperationSaved, WithdrawTicket};
+use branchline_agent_api::{
+    AddComment, Client, ClientError, OperationSaved, Status, WithdrawTicket,
+};
 use harness::chaos::{Chaos, ChaosProxy, Fault};
 use harness::processes::{Branch, Central, sandbox, ticket, wait_until};
 use tokio::task::JoinSet;
@@ -102,14 +104,46 @@ impl Busy {
     }
 
     /// Until central has acknowledged something more.
-    async fn wait_for_progress(&self) {
-        let (client, before) = (self.branch.client(), self.branch.status().await);
-        wait_until("an acknowledgement", || async {
-            let now = client.status().await.ok()?;
-            (now.acknowledged != before.acknowledged || now.waiting == 0).then_some(())
+    async fn wait_for_progress(&mut self) {
+        let before = self.branch.status().await.acknowledged;
+        wait_impatiently(&mut self.branch, |now| {
+            now.acknowledged != before || now.waiting == 0
         })
         .await;
     }
+}
+
+/// Waits until `done`, and restarts the agent where it waits long before it tries again: on a line
+/// that loses every second request some delays grow beyond a test's patience.
+async fn wait_impatiently(branch: &mut Branch, done: impl Fn(&Status) -> bool) {
+    let client = branch.client();
+    loop {
+        let status = wait_until("the line to let something through", || async {
+            let status = client.status().await.ok()?;
+            (done(&status) || waits_long(&status)).then_some(status)
+        })
+        .await;
+        if done(&status) {
+            return;
+        }
+        branch.kill();
+        branch.start();
+    }
+}
+
+fn waits_long(status: &Status) -> bool {
+    let next = status.link.next_attempt.unwrap_or_default();
+    next.0 > branchline_agent::ids::now().0 + 3_000
+}
+
+/// Kills central as soon as so many operations were answered at a branch, while others are.
+async fn kill_central_amid(central: &mut Central, answered: &AtomicUsize, after: usize) {
+    wait_until("filings under way", || async {
+        (answered.load(Ordering::Relaxed) > after).then_some(())
+    })
+    .await;
+    central.kill();
+    central.start();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -130,7 +164,13 @@ async fn a_hostile_line_and_kills_on_both_sides_lose_and_double_nothing() {
     });
     for round in 0..4 {
         let [lyon, paris] = &mut busy;
-        tokio::join!(lyon.file_through_a_kill(4), paris.file_through_a_kill(4));
+        let answered = lyon.answered.clone();
+        let after = answered.load(Ordering::Relaxed) + 5;
+        tokio::join!(
+            lyon.file_through_a_kill(4),
+            paris.file_through_a_kill(4),
+            kill_central_amid(&mut central, &answered, after),
+        );
         lyon.wait_for_progress().await;
         central.kill();
         central.start();
@@ -190,7 +230,7 @@ async fn submissions_whose_replies_are_dropped_take_effect_once() {
             "told in spite of the line"
         );
         proxy.set(swallow(500));
-        branch.wait_drained().await;
+        wait_impatiently(&mut branch, |status| status.waiting == 0).await;
         assert!(proxy.stats().faults_of(Fault::SwallowReply) > swallowed);
     }
     proxy.set(Chaos::NONE);

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use branchline_protocol::problem::ErrorClass;
 use clap::Args;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -13,6 +14,9 @@ use tracing_subscriber::EnvFilter;
 use super::{Failure, output};
 use crate::config::{Config, LogFormat};
 use crate::server::{ServeError, Server};
+
+/// File handles asked for: every connection that is allowed, twice over.
+const HANDLES: u64 = 4_096;
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
@@ -41,6 +45,7 @@ pub(super) fn execute(data_dir: &Path, args: &ServeArgs) -> Result<ExitCode, Fai
     config.listen = args.listen.unwrap_or(config.listen);
     config.log_format = args.log_format.unwrap_or(config.log_format);
     start_log(config.log_format)?;
+    raise_handle_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -84,6 +89,20 @@ fn cannot_listen(address: SocketAddr, fault: &std::io::Error) -> Failure {
     Failure {
         class,
         message: format!("listen on {address}: {fault}; {what_to_do}"),
+    }
+}
+
+/// Each agent holds two connections, and the usual limit of 1,024 file handles is that of a program
+/// with no agents. What cannot be raised is no reason not to serve: accepting then waits its turn.
+fn raise_handle_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    let allowed = limit.maximum.unwrap_or(HANDLES).min(HANDLES);
+    if limit.current.is_none_or(|current| current >= allowed) {
+        return;
+    }
+    limit.current = Some(allowed);
+    if let Err(fault) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(error = %fault, "raise the limit on open files");
     }
 }
 

@@ -126,7 +126,12 @@ async fn the_feed_waits_for_news_and_ends_when_central_stops() {
             .await
             .assert_ok();
     });
-    assert_quick(&waited);
+    // Sooner than looking for other processes' news could find it.
+    assert!(
+        waited.took < Duration::from_millis(1_500),
+        "{:?}",
+        waited.took
+    );
     let first: FeedReply = waited.json();
     assert_eq!(first.feed.len(), 1);
 

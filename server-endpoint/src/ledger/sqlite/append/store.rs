@@ -126,6 +126,7 @@ impl<'c> Store<'c> {
             (Body::TicketWithdrawn(withdrawn), _) => {
                 let body = EventBody::TicketWithdrawn {
                     ticket: withdrawn.ticket,
+                    operation: operation.id,
                 };
                 let ticket = self.ticket_row(withdrawn.ticket)?;
                 self.connection
@@ -135,15 +136,12 @@ impl<'c> Store<'c> {
                 Ok(0)
             }
             (Body::FileAttached(file), _) => {
-                // The bulk lane's events are still to come; until then the operation is on record.
-                let body = EventBody::CommentAdded {
+                let body = EventBody::FileAttached {
                     ticket: file.ticket,
                     operation: operation.id,
                 };
                 let ticket = self.ticket_row(file.ticket)?;
-                let mut filed = filing(&body, Some(ticket), false);
-                "file_attached".clone_into(&mut filed.kind);
-                self.keep_event(row, &filed)?;
+                self.keep_event(row, &filing(&body, Some(ticket), false))?;
                 Ok(0)
             }
         }

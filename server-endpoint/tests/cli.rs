@@ -1,0 +1,322 @@
+//! The command line on the real program: exit codes, what it refuses, and that all of it works while
+//! the server runs.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test says what is wrong by panicking"
+)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+struct Central(tempfile::TempDir);
+
+impl Central {
+    /// A data directory that is not made yet.
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn initialised() -> Self {
+        let central = Self::new();
+        central.ok(&["init"]);
+        central
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_branchline-server"));
+        command
+            .env_clear()
+            .arg("--data-dir")
+            .arg(self.path("central"));
+        command.args(arguments).current_dir(self.0.path());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {stderr}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Fails with this code, and says all of these words on standard error.
+    fn fails(&self, arguments: &[&str], code: i32, words: &[&str]) {
+        let output = self.run(arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+        for word in words {
+            assert!(
+                stderr.contains(word),
+                "{arguments:?} does not say {word:?}: {stderr}"
+            );
+        }
+    }
+
+    fn serve(&self) -> Serving {
+        let mut child = self
+            .command(&["serve", "--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let address = line
+            .trim_end()
+            .strip_prefix("listening on http://")
+            .unwrap()
+            .to_owned();
+        Serving {
+            child,
+            stdout,
+            address,
+        }
+    }
+}
+
+struct Serving {
+    child: Child,
+    stdout: BufReader<std::process::ChildStdout>,
+    address: String,
+}
+
+impl Serving {
+    fn get(&self, path: &str) -> String {
+        let mut connection = TcpStream::connect(&self.address).unwrap();
+        write!(
+            connection,
+            "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Ends it as a service manager does; answers with what else it printed.
+    fn stop(mut self) -> String {
+        let killed = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status()
+            .unwrap();
+        assert!(killed.success());
+        assert!(self.child.wait().unwrap().success());
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        rest
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn init_can_be_repeated_and_keeps_what_is_there() {
+    let central = Central::new();
+    central.fails(&["tickets", "list"], 2, &["init", "(fix the input)"]);
+    central.fails(&["serve"], 2, &["init"]);
+    central.ok(&["init"]);
+    let mode = |name: &str| {
+        std::fs::metadata(central.path(name))
+            .unwrap()
+            .permissions()
+            .mode()
+    };
+    assert_eq!(mode("central") & 0o777, 0o700);
+    central.ok(&["branch", "add", "LYN"]);
+    std::fs::write(central.path("central/server.toml"), "drain_seconds = 3\n").unwrap();
+    central.ok(&["init"]);
+    let kept = std::fs::read_to_string(central.path("central/server.toml")).unwrap();
+    assert_eq!(kept, "drain_seconds = 3\n");
+    assert!(central.ok(&["branch", "list"]).contains("LYN"));
+    std::fs::write(
+        central.path("central/server.toml"),
+        "# mine\nlisten_to = 1\n",
+    )
+    .unwrap();
+    central.fails(&["serve"], 2, &["server.toml", "line 2", "listen_to"]);
+}
+
+#[test]
+fn a_registration_is_written_once_and_read_by_its_owner_alone() {
+    let central = Central::initialised();
+    central.ok(&[
+        "branch",
+        "add",
+        "LYN",
+        "--name",
+        "Lyon",
+        "--registration",
+        "r.toml",
+    ]);
+    let path = central.path("r.toml");
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let text = std::fs::read_to_string(&path).unwrap();
+    let registration: toml::Table = text.parse().unwrap();
+    assert_eq!(registration["branch"].as_str(), Some("LYN"));
+    assert_eq!(registration["ordinal"].as_integer(), Some(1));
+    assert_eq!(registration["secret"].as_str().map(str::len), Some(64));
+    // No agent is registered where its secret has no place to go.
+    central.fails(
+        &["branch", "add", "LYN", "--registration", "r.toml"],
+        2,
+        &["r.toml", "exist"],
+    );
+    central.fails(
+        &["branch", "add", "LYN", "--registration", "no/r.toml"],
+        2,
+        &["no/r.toml"],
+    );
+    let second = central.ok(&["branch", "add", "LYN"]);
+    let second: toml::Table = second.parse().unwrap();
+    assert_eq!(second["ordinal"].as_integer(), Some(2));
+    for bad in ["lyn", "L", "LYN2", ""] {
+        central.fails(&["branch", "add", bad], 2, &["branch code"]);
+    }
+    central.fails(
+        &["branch", "add", "PAR", "--name", "a\u{1b}[31m"],
+        2,
+        &["--name", "U+001B"],
+    );
+    let list: Value = serde_json::from_str(&central.ok(&["branch", "list", "--json"])).unwrap();
+    assert_eq!(list.as_array().map(Vec::len), Some(1));
+    assert_eq!(list[0]["agents"].as_array().map(Vec::len), Some(2));
+    assert!(
+        !list
+            .to_string()
+            .contains(registration["secret"].as_str().unwrap())
+    );
+}
+
+#[test]
+fn serve_listens_to_this_machine_only_and_stops_in_good_order() {
+    let central = Central::initialised();
+    for everyone in ["0.0.0.0:0", "[::]:0"] {
+        central.fails(
+            &["serve", "--listen", everyone],
+            2,
+            &["loopback", "certificates"],
+        );
+    }
+    central.fails(&["serve", "--listen", "somewhere"], 2, &["somewhere"]);
+    let serving = central.serve();
+    assert!(serving.get("/livez").starts_with("HTTP/1.1 200"));
+    assert!(serving.get("/readyz").starts_with("HTTP/1.1 200"));
+    assert!(
+        serving
+            .get("/")
+            .contains("urn:branchline:problem:not-found")
+    );
+    central.fails(&["serve", "--listen", &serving.address], 75, &["try again"]);
+    // All of it while the server runs.
+    central.ok(&["branch", "add", "LYN"]);
+    assert!(central.ok(&["branch", "list"]).contains("never"));
+    assert_eq!(central.ok(&["tickets", "list"]), "no tickets\n");
+    assert_eq!(
+        serving.stop(),
+        "",
+        "one line on standard output and no more"
+    );
+}
+
+#[test]
+fn what_cannot_be_shown_is_said() {
+    let central = Central::initialised();
+    central.fails(
+        &["tickets", "show", "LYN-000001"],
+        2,
+        &["no ticket LYN-000001"],
+    );
+    central.fails(&["tickets", "show", "LYN-1"], 2, &["LYN-000042"]);
+    central.fails(&["tickets", "list", "--limit", "0"], 2, &["--limit"]);
+    central.fails(&["tickets", "list", "--after", "x"], 2, &["--after"]);
+    let empty: Value = serde_json::from_str(&central.ok(&["tickets", "list", "--json"])).unwrap();
+    assert_eq!(empty["tickets"].as_array().map(Vec::len), Some(0));
+    std::fs::write(central.path("central/ledger.db"), "this is no ledger").unwrap();
+    let _ = std::fs::remove_file(central.path("central/ledger.db-wal"));
+    central.fails(&["tickets", "list"], 70, &["ledger", "backup", "(call IT)"]);
+}
+
+#[test]
+fn the_audit_answers_with_its_exit_code() {
+    let central = Central::initialised();
+    let registration: toml::Table = central.ok(&["branch", "add", "LYN"]).parse().unwrap();
+    let agent = registration["agent"].as_str().unwrap();
+    let stream = "01939d2e-6f60-7c3a-8f6a-0a1b2c3d4e5f";
+    let export = |acknowledged: u64| {
+        let digest = "0".repeat(64);
+        format!(
+            "{{\"export\":\"branchline-digest-1\",\"agent\":\"{agent}\",\"branch\":\"LYN\"}}\n\
+             {{\"stream\":\"{stream}\",\"acknowledged\":{{\"seq\":{acknowledged},\"digest\":\"{digest}\"}}}}\n"
+        )
+    };
+    std::fs::write(central.path("good"), export(0)).unwrap();
+    std::fs::write(central.path("lost"), export(7)).unwrap();
+    std::fs::write(central.path("bad"), "nothing\n").unwrap();
+    let line = central.ok(&["audit", "good"]);
+    assert!(
+        line.starts_with(&format!("LYN {stream}: ")) && line.ends_with(" — equal\n"),
+        "{line}"
+    );
+    let audit = |arguments: &[&str]| {
+        let output = central.run(arguments);
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+        )
+    };
+    let (code, line) = audit(&["audit", "good", "lost"]);
+    assert!(
+        code == Some(3) && line.contains(" 7 lost,") && line.contains("NOT equal"),
+        "{line}"
+    );
+    let (code, json) = audit(&["audit", "lost", "--json"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (code, &json["lost"], &json["equal"]),
+        (Some(3), &7.into(), &false.into())
+    );
+    central.fails(&["audit", "bad"], 2, &["bad: line 1", "export it again"]);
+    central.fails(&["audit", "missing"], 2, &["missing"]);
+    central.fails(&["audit"], 2, &["EXPORT"]);
+
+    let mut child = central
+        .command(&["audit", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(export(0).as_bytes())
+        .unwrap();
+    assert!(child.wait().unwrap().success());
+}
