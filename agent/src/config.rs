@@ -103,8 +103,9 @@ impl Config {
         for (key, place) in [("data_dir", &config.data_dir), ("socket", &config.socket)] {
             if !place.is_absolute() {
                 return Err(wrong(format!(
-                    "{key} = {place:?} must be a whole path: the agent and its commands start in \
-                     different folders"
+                    "{key} = \"{}\" must be a whole path: the agent and its commands start in \
+                     different folders",
+                    place.display()
                 )));
             }
         }

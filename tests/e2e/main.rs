@@ -5,6 +5,7 @@
     reason = "a test's tasks end with the test"
 )]
 
+mod hostile_central;
 mod hostile_local_api;
 mod p01_crash_images;
 mod p01_saved;

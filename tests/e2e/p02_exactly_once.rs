@@ -107,7 +107,7 @@ impl Busy {
     async fn wait_for_progress(&mut self) {
         let before = self.branch.status().await.acknowledged;
         wait_impatiently(&mut self.branch, |now| {
-            now.acknowledged != before || now.waiting == 0
+            now.acknowledged.seq > before.seq || now.waiting == 0
         })
         .await;
     }
@@ -133,7 +133,7 @@ async fn wait_impatiently(branch: &mut Branch, done: impl Fn(&Status) -> bool) {
 
 fn waits_long(status: &Status) -> bool {
     let next = status.link.next_attempt.unwrap_or_default();
-    next.0 > branchline_agent::ids::now().0 + 3_000
+    next.0 > branchline_agent::ids::now().0 + 1_000
 }
 
 /// Kills central as soon as so many operations were answered at a branch, while others are.
@@ -151,7 +151,12 @@ async fn a_hostile_line_and_kills_on_both_sides_lose_and_double_nothing() {
     let sandbox = sandbox();
     let mut central = Central::init(sandbox.path());
     central.start();
-    let proxy = ChaosProxy::start(central.address, seed(), Chaos::hostile()).unwrap();
+    // Submissions are small here, and are to be cut in the middle too.
+    let hostile = Chaos {
+        cut_within: 4_096,
+        ..Chaos::hostile()
+    };
+    let proxy = ChaosProxy::start(central.address, seed(), hostile).unwrap();
     let mut busy = ["LYN", "PAR"].map(|code| {
         let mut branch = Branch::join(sandbox.path(), &central, code, proxy.addr());
         branch.start();
@@ -162,13 +167,13 @@ async fn a_hostile_line_and_kills_on_both_sides_lose_and_double_nothing() {
             record,
         }
     });
-    for round in 0..4 {
+    for round in 0..8 {
         let [lyon, paris] = &mut busy;
         let answered = lyon.answered.clone();
         let after = answered.load(Ordering::Relaxed) + 5;
         tokio::join!(
-            lyon.file_through_a_kill(4),
-            paris.file_through_a_kill(4),
+            lyon.file_through_a_kill(2),
+            paris.file_through_a_kill(2),
             kill_central_amid(&mut central, &answered, after),
         );
         lyon.wait_for_progress().await;

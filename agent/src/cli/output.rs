@@ -1,5 +1,6 @@
 //! Writing for people: terminal-safe text, tables, times and sizes. The only place that prints.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 
 use branchline_protocol::time::UnixMillis;
@@ -52,7 +53,7 @@ fn safe_json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if is_unsafe(c) {
-            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
         } else {
             out.push(c);
         }

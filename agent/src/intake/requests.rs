@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::response::{IntoResponse, Response};
 use branchline_agent_api::REQUEST_BYTES;
 use branchline_protocol::id::TicketNumber;
 use branchline_protocol::problem::{Problem, ProblemKind};
+use futures_util::StreamExt;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
@@ -19,6 +20,11 @@ use super::problems::Refusal;
 /// How long a body may take on a local connection.
 const BODY_WITHIN: Duration = Duration::from_secs(15);
 
+/// Bytes of a refused body that are read and thrown away before the answer.
+const DRAINED_BYTES: usize = 16 * 1024 * 1024;
+/// How long that may take.
+const DRAIN_WITHIN: Duration = Duration::from_secs(2);
+
 /// A request's body as JSON.
 pub(super) struct JsonBody<T>(pub(super) T);
 
@@ -26,13 +32,32 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        check_headers(request.headers())?;
+        if let Err(problem) = check_headers(request.headers()) {
+            drain(request.into_body()).await;
+            return Err(problem.into());
+        }
         let body = tokio::time::timeout(BODY_WITHIN, Bytes::from_request(request, state))
             .await
             .map_err(|_| Problem::new(ProblemKind::TooSlow, "the body did not arrive in time"))?
             .map_err(|rejection| unread(rejection.status()))?;
         parse(&body).map(Self)
     }
+}
+
+/// Takes what a refused client is still sending: one whose connection closes while it writes never
+/// reads why.
+async fn drain(body: Body) {
+    let taken = async {
+        let mut pieces = body.into_data_stream();
+        let mut bytes = 0;
+        while let Some(Ok(piece)) = pieces.next().await {
+            bytes += piece.len();
+            if bytes > DRAINED_BYTES {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN_WITHIN, taken).await;
 }
 
 fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {

@@ -1,3 +1,5 @@
+//! The audit against journals that differ from central in each way.
+
 use std::io::Cursor;
 
 use branchline_protocol::chain::Position;

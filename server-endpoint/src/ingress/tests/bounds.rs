@@ -112,31 +112,51 @@ async fn a_bomb_in_zstd_is_refused_in_bounded_memory() {
 
 #[tokio::test]
 async fn a_body_that_stands_still_or_crawls_is_given_up() {
-    let central = Central::start().await;
+    let central = Central::bounded(Bounds {
+        body_total: 3 * super::TOO_LONG,
+        ..small_bounds()
+    })
+    .await;
     let agent = central.agent("LYN").await;
     let mut standing = start_body(&central, &announcing(&agent, "1000")).await;
     standing.write_all(b"{").await.unwrap();
     let answer = Answer::read(&mut standing).await;
     answer.assert_problem(ProblemKind::TooSlow, "stands still");
-
+    assert_quick(&answer);
     // One byte at a time, each well within the stall.
-    let crawling = start_body(&central, &announcing(&agent, "1000")).await;
-    let (mut reading, mut writing) = crawling.into_split();
-    let crawl = async {
-        while writing.write_all(b" ").await.is_ok() {
+    let answer = drip(&central, &agent, b" ").await;
+    answer.assert_problem(ProblemKind::TooSlow, "crawls");
+    assert_quick(&answer);
+}
+
+#[tokio::test]
+async fn a_body_that_moves_on_for_ever_is_given_up() {
+    let central = Central::bounded(Bounds {
+        body_stall: 3 * super::TOO_LONG,
+        body_total: Duration::from_millis(300),
+        ..small_bounds()
+    })
+    .await;
+    let agent = central.agent("LYN").await;
+    let answer = drip(&central, &agent, &[b' '; 1_500]).await;
+    answer.assert_problem(ProblemKind::TooSlow, "without end");
+    assert_quick(&answer);
+}
+
+/// Sends `drop` again and again as one body, until there is an answer.
+async fn drip(central: &Central, agent: &TestAgent, drop: &[u8]) -> Answer {
+    let mut connection = start_body(central, &announcing(agent, "2000000")).await;
+    let (mut reading, mut writing) = connection.split();
+    let sending = async {
+        while writing.write_all(drop).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
+        std::future::pending::<()>().await;
     };
-    let answered = async {
-        let mut answer = vec![0; 4096];
-        let read = reading.read(&mut answer).await.unwrap();
-        String::from_utf8_lossy(&answer[..read]).into_owned()
-    };
-    let answer = tokio::select! {
-        () = crawl => panic!("cut off without an answer"),
-        answer = answered => answer,
-    };
-    assert!(answer.contains("too-slow"), "{answer}");
+    tokio::select! {
+        () = sending => unreachable!("it only ends with the answer"),
+        answer = Answer::read(&mut reading) => answer,
+    }
 }
 
 #[tokio::test]

@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 
 use branchline_protocol::problem::{MEDIA_TYPE, Problem, ProblemKind};
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::Server;
 use crate::ingress::Bounds;
 use crate::ledger::Ledger;
 use crate::ledger::sqlite::SqliteLedger;
-use crate::server::Server;
 use crate::testing::TestAgent;
 
 pub(super) fn small_bounds() -> Bounds {
@@ -188,7 +188,7 @@ pub(super) struct Answer {
 
 impl Answer {
     /// Reads to the connection's end; a reset behind a whole answer is as good.
-    pub(super) async fn read(connection: &mut TcpStream) -> Self {
+    pub(super) async fn read(connection: &mut (impl AsyncRead + Unpin)) -> Self {
         let started = Instant::now();
         let mut bytes = Vec::new();
         let mut piece = vec![0; 16 * 1024];

@@ -1,3 +1,5 @@
+//! What the contract does not cover, because only this file format can show it.
+
 use std::path::Path;
 
 use branchline_protocol::id::Seq;
