@@ -149,6 +149,8 @@ pub struct Sender {
     /// From when on a new operation may cut the delay short.
     hurry_from: Duration,
     heartbeat_at: Duration,
+    /// The present stream was opened here and nothing of it was ever answered with a reply.
+    fresh_fork: bool,
 }
 
 impl Sender {
@@ -162,6 +164,7 @@ impl Sender {
             not_before: now,
             hurry_from: now,
             heartbeat_at: now,
+            fresh_fork: false,
         }
     }
 
@@ -244,6 +247,7 @@ impl Sender {
             .ok_or(Unfit)?;
         let acknowledged = reply.acknowledged;
         self.state.acknowledged = acknowledged;
+        self.fresh_fork = false;
         self.not_before = now;
         self.hurry_from = now;
         self.heartbeat_at = now.saturating_add(limits::HEARTBEAT);
@@ -276,6 +280,12 @@ impl Sender {
         let Some(in_flight) = self.in_flight.take() else {
             return;
         };
+        // A central that finds no stream of ours acceptable must not be asked, nor the journal forked,
+        // as fast as the link allows.
+        let disputed = matches!(outcome, Outcome::Gap { .. } | Outcome::Diverged { .. });
+        if disputed && self.fresh_fork {
+            self.delay(now, delay, true);
+        }
         match outcome {
             Outcome::Done => {}
             Outcome::Gap { head } if head.seq < self.state.acknowledged.seq => {
@@ -344,6 +354,7 @@ impl Sender {
         self.state = state;
         self.duty = None;
         self.in_flight = None;
+        self.fresh_fork = true;
     }
 
     /// The stream and how far it is acknowledged.
