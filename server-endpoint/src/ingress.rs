@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use branchline_protocol::exchange::{FEED_PATH, OPERATIONS_PATH};
 use tokio_util::sync::CancellationToken;
@@ -23,8 +23,8 @@ use crate::ledger::Ledger;
 use body::BodyBudget;
 use bulletin::Bulletin;
 
+mod admission;
 mod answer;
-mod authentication;
 mod body;
 mod bulletin;
 mod connections;
@@ -99,14 +99,11 @@ impl Ingress {
 
     /// The routes.
     pub fn router(self: &Arc<Self>) -> Router {
-        let v1 = Router::new()
+        Router::new()
             .route(OPERATIONS_PATH, post(operations::submit))
             .route(FEED_PATH, get(feed::read))
-            .route_layer(from_fn(envelope::require_version));
-        Router::new()
             .route("/livez", get(health::live))
             .route("/readyz", get(health::ready))
-            .merge(v1)
             .fallback(refusal::no_such_route)
             .method_not_allowed_fallback(refusal::no_such_method)
             .layer(from_fn_with_state(self.clone(), envelope::around))

@@ -119,13 +119,6 @@ fn list(args: &ListArgs, journal: &Inspection) -> Result<ExitCode, CliError> {
 }
 
 fn verify(args: &VerifyArgs, journal: &Inspection) -> Result<ExitCode, CliError> {
-    let progress = |done, total| {
-        output::progress(&format!(
-            "{} of {}",
-            output::count(done),
-            output::count(total)
-        ));
-    };
     let found = journal.verify(progress).map_err(CliError::call_it)?;
     output::progress_done();
     let sound = found.damaged.is_empty() && found.disagreeing.is_empty();
@@ -155,6 +148,11 @@ fn verify(args: &VerifyArgs, journal: &Inspection) -> Result<ExitCode, CliError>
     })
 }
 
+fn progress(done: u64, total: u64) {
+    let (done, total) = (output::count(done), output::count(total));
+    output::progress(&format!("{done} of {total} operations"));
+}
+
 fn export(args: &ExportArgs, config: &Config, journal: &Inspection) -> Result<ExitCode, CliError> {
     let place = args.output.as_deref().map_or_else(
         || "write to standard output".to_owned(),
@@ -169,23 +167,34 @@ fn export(args: &ExportArgs, config: &Config, journal: &Inspection) -> Result<Ex
         None => Box::new(std::io::stdout().lock()),
     };
     let mut out = BufWriter::with_capacity(64 * 1024, &mut out);
+    let into_file = args.output.is_some();
+    let progress = |done, total| {
+        if into_file {
+            progress(done, total);
+        }
+    };
     let written = if args.digest {
         let registration = Registration::read(&config.registration_path())?;
         journal.export_digests(
             registration.credentials.agent,
             &registration.branch,
             &mut out,
+            progress,
         )
     } else {
         // Exact bytes for programs; whoever looks at them is protected from them.
         let looked_at = args.output.is_none() && std::io::stdout().is_terminal();
         if looked_at {
-            journal.export_operations(&mut output::Visible(&mut out))
+            journal.export_operations(&mut output::Visible(&mut out), progress)
         } else {
-            journal.export_operations(&mut out)
+            journal.export_operations(&mut out, progress)
         }
     };
-    match written.and_then(|()| out.flush()) {
+    let written = written.and_then(|()| out.flush());
+    if into_file {
+        output::progress_done();
+    }
+    match written {
         // `| head` has seen enough.
         Err(fault) if fault.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
         Err(fault) => Err(CliError::call_it(format!("{place}: {fault}"))),

@@ -16,6 +16,9 @@ use serde::Serialize;
 use super::filing::checksum;
 use super::{StartError, StreamRow, from_sql, head, to_sql};
 
+/// Operations between two words about the progress.
+const TOLD_EVERY: u64 = 10_000;
+
 /// A journal opened for reading.
 pub struct Inspection {
     connection: Connection,
@@ -99,7 +102,7 @@ impl Inspection {
         let mut chain = self.chain_start(first)?;
         self.visit(first, self.head, |visited| {
             found.operations += 1;
-            if found.operations.is_multiple_of(10_000) {
+            if found.operations.is_multiple_of(TOLD_EVERY) {
                 progress(found.operations, total);
             }
             let Some(bytes) = visited.bytes else {
@@ -120,12 +123,17 @@ impl Inspection {
         Ok(found)
     }
 
-    /// Every operation's exact bytes, one per line, whatever is readable.
-    pub fn export_operations(&self, out: &mut impl Write) -> io::Result<()> {
-        self.visit(
-            self.oldest().map_err(io::Error::other)?,
-            self.head,
-            |visited| match visited.bytes {
+    /// Every operation's exact bytes, one per line, whatever is readable. `progress` is as in
+    /// [`Inspection::verify`].
+    pub fn export_operations(
+        &self,
+        out: &mut impl Write,
+        mut progress: impl FnMut(u64, u64),
+    ) -> io::Result<()> {
+        let oldest = self.oldest().map_err(io::Error::other)?;
+        self.visit(oldest, self.head, |visited| {
+            self.tell(visited.position, oldest, &mut progress);
+            match visited.bytes {
                 Some(bytes) => {
                     out.write_all(&bytes)?;
                     out.write_all(b"\n")
@@ -135,8 +143,15 @@ impl Inspection {
                     "{{\"position\":{},\"damaged\":true}}",
                     visited.position
                 ),
-            },
-        )
+            }
+        })
+    }
+
+    fn tell(&self, position: u64, oldest: u64, progress: &mut impl FnMut(u64, u64)) {
+        let done = position.saturating_sub(oldest).saturating_add(1);
+        if done.is_multiple_of(TOLD_EVERY) {
+            progress(done, self.head.saturating_sub(oldest).saturating_add(1));
+        }
     }
 
     /// The journal's ids and chain digests, for `branchline-server audit`.
@@ -145,6 +160,7 @@ impl Inspection {
         agent: AgentId,
         branch: &BranchCode,
         out: &mut impl Write,
+        mut progress: impl FnMut(u64, u64),
     ) -> io::Result<()> {
         write_line(
             out,
@@ -173,7 +189,15 @@ impl Inspection {
                     acknowledged,
                 },
             )?;
-            self.export_stream(stream, first.max(stream.base + 1), *last, out)?;
+            self.export_stream(
+                stream,
+                first.max(stream.base + 1),
+                *last,
+                out,
+                &mut |position| {
+                    self.tell(position, first, &mut progress);
+                },
+            )?;
         }
         Ok(())
     }
@@ -184,12 +208,14 @@ impl Inspection {
         first: u64,
         last: u64,
         out: &mut impl Write,
+        visiting: &mut impl FnMut(u64),
     ) -> io::Result<()> {
         let mut chain = (first == stream.base + 1).then(|| Position::genesis(stream.stream));
         if chain.is_none() && stream.stream == self.stream.stream {
             chain = self.chain_start(first).map_err(io::Error::other)?;
         }
         self.visit(first, last, |visited| {
+            visiting(visited.position);
             let seq = stream.seq_of(visited.position);
             let id = visited.bytes.as_deref().and_then(operation_id);
             let (Some(bytes), Some(id)) = (&visited.bytes, id) else {

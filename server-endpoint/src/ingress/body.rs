@@ -20,8 +20,8 @@ use super::refusal::Refusal;
 const SHARE_BYTES: usize = 16 * 1024;
 /// What counts as moving on, within [`super::Bounds::body_stall`].
 const PROGRESS_BYTES: usize = 1024;
-/// Of a body that was refused half-way so many bytes are still taken and thrown away: a sender that
-/// is still writing would otherwise see its connection reset before it can read the answer.
+/// Of a body that was refused so many bytes are still taken and thrown away: a sender that is still
+/// writing would otherwise see its connection reset before it can read the answer.
 const LINGER_BYTES: usize = 8 * 1024 * 1024;
 /// And for so long.
 const LINGER_FOR: Duration = Duration::from_secs(5);
@@ -89,7 +89,7 @@ enum Encoding {
 pub(super) async fn read(
     ingress: &Ingress,
     headers: &HeaderMap,
-    body: Body,
+    body: &mut Body,
 ) -> Result<(Vec<u8>, Share), Refusal> {
     require_json(headers)?;
     let encoding = encoding(headers)?;
@@ -113,7 +113,7 @@ pub(super) async fn read(
 
 async fn receive(
     ingress: &Ingress,
-    mut body: Body,
+    body: &mut Body,
     announced: usize,
     share: &mut Share,
 ) -> Result<Vec<u8>, Refusal> {
@@ -134,15 +134,10 @@ async fn receive(
             continue;
         };
         let length = bytes.len() + data.len();
-        let room = if length > SUBMISSION_BYTES {
-            Err(too_large())
-        } else {
-            ingress.bodies.cover(share, length)
-        };
-        if let Err(refusal) = room {
-            ingress.tasks.spawn(linger(body));
-            return Err(refusal);
+        if length > SUBMISSION_BYTES {
+            return Err(too_large());
         }
+        ingress.bodies.cover(share, length)?;
         bytes.extend_from_slice(data);
         if length - progress >= PROGRESS_BYTES {
             progress = length;
@@ -151,7 +146,8 @@ async fn receive(
     }
 }
 
-async fn linger(mut body: Body) {
+/// Takes what still comes of a body that was refused, and throws it away.
+pub(super) async fn linger(mut body: Body) {
     let discard = async {
         let mut discarded = 0;
         while let Some(Ok(frame)) = body.frame().await {

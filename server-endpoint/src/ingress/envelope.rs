@@ -88,22 +88,6 @@ async fn answer(ingress: &Ingress, request: Request, next: Next) -> Response {
     response
 }
 
-pub(super) async fn require_version(request: Request, next: Next) -> Result<Response, Refusal> {
-    let version = request.headers().get(VERSION_HEADER);
-    let spoken = PROTOCOL_VERSION.to_string();
-    match version.map(HeaderValue::as_bytes) {
-        Some(version) if version == spoken.as_bytes() => Ok(next.run(request).await),
-        Some(_) => Err(Refusal::new(
-            ProblemKind::UnsupportedVersion,
-            format!("central speaks protocol version {spoken}; upgrade whichever side is older"),
-        )),
-        None => Err(Refusal::new(
-            ProblemKind::UnsupportedVersion,
-            format!("the header {VERSION_HEADER}: {spoken} is missing"),
-        )),
-    }
-}
-
 /// The caller's, where it is a plain token, so that both logs show the same; else a new one.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let given = headers.get(REQUEST_ID_HEADER).filter(|id| {

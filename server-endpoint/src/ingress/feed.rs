@@ -13,9 +13,8 @@ use http::HeaderMap;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::authentication::Agent;
 use super::refusal::Refusal;
-use super::{Ingress, answer};
+use super::{Ingress, admission, answer};
 
 #[derive(Deserialize)]
 pub(super) struct FeedQuery {
@@ -26,10 +25,10 @@ pub(super) struct FeedQuery {
 
 pub(super) async fn read(
     State(ingress): State<Arc<Ingress>>,
-    Agent(agent): Agent,
     headers: HeaderMap,
     query: Result<Query<FeedQuery>, QueryRejection>,
 ) -> Result<Response, Refusal> {
+    let agent = admission::admit(&ingress, &headers).await?;
     let Query(query) = query.map_err(|fault| {
         Refusal::new(
             ProblemKind::Malformed,

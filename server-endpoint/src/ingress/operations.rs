@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::State;
+use axum::body::{Body, HttpBody};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use branchline_durable_sqlite::crash_point;
 use branchline_protocol::exchange::SubmissionReply;
 use branchline_protocol::problem::{Problem, ProblemKind};
 use http::HeaderMap;
 
-use super::authentication::Agent;
 use super::refusal::Refusal;
-use super::{Ingress, answer, body, submission};
+use super::{Ingress, admission, answer, body, submission};
 use crate::ledger::{Acknowledged, Append, Appended};
 
 /// Bodies from here on are read off the async threads: parsing them takes longer than a task switch.
@@ -20,11 +19,23 @@ const LARGE_BYTES: usize = 64 * 1024;
 
 pub(super) async fn submit(
     State(ingress): State<Arc<Ingress>>,
-    Agent(agent): Agent,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, Refusal> {
-    let (bytes, share) = body::read(&ingress, &headers, body).await?;
+    let (parts, mut body) = request.into_parts();
+    let answer = take(&ingress, &parts.headers, &mut body).await;
+    if answer.is_err() && !body.is_end_stream() {
+        ingress.tasks.spawn(body::linger(body));
+    }
+    answer
+}
+
+async fn take(
+    ingress: &Arc<Ingress>,
+    headers: &HeaderMap,
+    body: &mut Body,
+) -> Result<Response, Refusal> {
+    let agent = admission::admit(ingress, headers).await?;
+    let (bytes, share) = body::read(ingress, headers, body).await?;
     let append = if bytes.len() < LARGE_BYTES {
         submission::read(agent.id, bytes)?
     } else {
@@ -45,7 +56,7 @@ pub(super) async fn submit(
             Refusal::new(ProblemKind::Internal, "appending the submission failed")
         })??;
     let reply = reply(appended)?;
-    answer::json(&headers, &reply)
+    answer::json(headers, &reply)
 }
 
 async fn append_and_tell(ingress: &Ingress, append: Append) -> Result<Appended, Refusal> {

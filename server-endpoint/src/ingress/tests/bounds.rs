@@ -36,28 +36,44 @@ async fn too_large_is_said_before_the_body_comes() {
     let endless = Request::submission(&agent, Vec::new())
         .without("content-length")
         .with("transfer-encoding", "chunked");
-    let connection = start_body(&central, &endless).await;
-    let (mut reading, mut writing) = connection.into_split();
-    let send = async {
-        let spaces = chunk(&vec![b' '; 64 * 1024]);
-        for _ in 0..SUBMISSION_BYTES / (64 * 1024) + 4 {
-            writing.write_all(&spaces).await.unwrap();
-        }
+    let mut connection = start_body(&central, &endless).await;
+    let (mut reading, mut writing) = connection.split();
+    let spaces = chunk(&vec![b' '; 64 * 1024]);
+    let sending = async { while writing.write_all(&spaces).await.is_ok() {} };
+    let answer = tokio::select! {
+        answer = Answer::read(&mut reading) => answer,
+        () = sending => panic!("cut off before the answer"),
     };
-    let (mut answer, ()) = tokio::join!(
-        async {
-            let mut answer = vec![0; 4096];
-            let read = reading.read(&mut answer).await.unwrap();
-            answer.truncate(read);
-            String::from_utf8(answer).unwrap()
-        },
-        send
-    );
-    answer.make_ascii_lowercase();
-    assert!(
-        answer.starts_with("http/1.1 413") && answer.contains("too-large"),
-        "{answer}"
-    );
+    answer.assert_problem(ProblemKind::TooLarge, "endless");
+}
+
+#[tokio::test]
+async fn a_sender_that_does_not_listen_while_it_sends_gets_its_answer_too() {
+    let central = Central::bounded(Bounds::default()).await;
+    let agent = central.agent("LYN").await;
+    let mut liar = agent.clone();
+    liar.credentials.secret[0] ^= 1;
+    let large = vec![b' '; 2 * SUBMISSION_BYTES];
+    let cases = [
+        (
+            Request::submission(&agent, large.clone()),
+            ProblemKind::TooLarge,
+        ),
+        (
+            Request::submission(&liar, large.clone()),
+            ProblemKind::WrongSecret,
+        ),
+        (
+            Request::submission(&agent, large).without("branchline-protocol"),
+            ProblemKind::UnsupportedVersion,
+        ),
+    ];
+    for (request, kind) in cases {
+        let mut connection = start_body(&central, &request).await;
+        Answer::read(&mut connection)
+            .await
+            .assert_problem(kind, "large");
+    }
 }
 
 #[tokio::test]
