@@ -276,13 +276,19 @@ fn at_central() -> Vec<Attack> {
         ("a kind from the future", Box::new(|_| problem("imagined", 418, json!({}))), "Says the false central", AfterItsDelay),
         ("a foreign stream", Box::new(|_| problem("foreign-stream", 403, json!({}))), "Says the false central", AfterItsDelay),
         ("an internal error", Box::new(|_| problem("internal", 500, json!({}))), "Says the false central", ByItself),
-        ("everything too large, says a proxy", Box::new(|_| html("413 Too Large")), "too large", ByItself),
-        ("everything too large, says central", Box::new(|_| problem("too-large", 413, json!({}))), "Says the false central", ByItself),
         ("a gap far ahead", Box::new(|_| problem("gap", 409, json!({ "head": nowhere(1 << 40) }))), "", AfterItsDelay),
         ("a gap at the beginning", Box::new(|_| problem("gap", 409, json!({ "head": nowhere(0) }))), "", AfterItsDelay),
         ("a gap without head", Box::new(|_| problem("gap", 409, json!({}))), "Says the false central", AfterItsDelay),
         ("forked for ever, agreed", Box::new(|_| problem("diverged", 409, json!({ "head": nowhere(3), "agreed": true, "serials_used": 1 }))), "", AfterItsDelay),
         ("forked for ever, not agreed", Box::new(|_| problem("diverged", 409, json!({ "head": nowhere(3), "agreed": false }))), "", AfterItsDelay),
+    ]
+}
+
+#[rustfmt::skip]
+fn too_large() -> Vec<Attack> {
+    vec![
+        ("everything too large, says a proxy", Box::new(|_| html("413 Too Large")), "too large", ByItself),
+        ("everything too large, says central", Box::new(|_| problem("too-large", 413, json!({}))), "Says the false central", ByItself),
     ]
 }
 
@@ -317,6 +323,12 @@ async fn a_central_gone_mad_is_survived() {
     survive(at_central()).await;
 }
 
+/// Smaller submissions are tried, and then the usual delays apply.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_finds_every_submission_too_large_is_survived() {
+    survive(too_large()).await;
+}
+
 /// Each attack against an agent of its own, all at once.
 async fn survive(attacks: Vec<Attack>) {
     let sandbox = sandbox();
@@ -344,6 +356,9 @@ async fn survive(attacks: Vec<Attack>) {
     }
     for victim in &mut victims {
         victim.endure().await;
+    }
+    for victim in &victims {
+        victim.fake.become_real();
     }
     for victim in &mut victims {
         victim.recover(&central).await;
@@ -418,12 +433,21 @@ impl Victim {
     }
 
     async fn recover(&mut self, central: &Central) {
-        self.fake.become_real();
         if self.heals == AfterItsDelay {
             self.branch.kill();
             self.branch.start();
         }
-        let status = self.branch.wait_drained().await;
+        // A person who files does not wait for an attempt that is due in a minute.
+        self.branch.file("Filed when all is well").await;
+        let client = self.branch.client();
+        let status = wait_until(&format!("recovery from {}", self.name), || async {
+            client
+                .status()
+                .await
+                .ok()
+                .filter(|status| status.waiting == 0)
+        })
+        .await;
         assert_eq!(
             (status.rejected, status.damaged),
             (0, 0),
@@ -432,7 +456,7 @@ impl Victim {
         );
         let said = central.assert_equal(&self.branch);
         assert!(
-            said.contains("4 operations at the branch"),
+            said.contains("5 operations at the branch"),
             "{}: {said}",
             self.name
         );
@@ -450,4 +474,197 @@ fn peak_memory(pid: u32) -> u64 {
         .parse::<u64>()
         .expect("a number")
         * 1024
+}
+
+/// A central that acknowledges rightly what is submitted, with these verdicts and news, and answers the
+/// feed at once with these news.
+fn telling(verdicts: fn(&Asked) -> Value, news: fn(u64) -> Value) -> impl Fn(&Asked) -> Vec<u8> {
+    let answers = AtomicU64::new(0);
+    move |asked| {
+        let news = news(answers.fetch_add(1, Ordering::Relaxed));
+        if asked.is_feed() {
+            return good(&news);
+        }
+        let reached = asked.reached();
+        good(&reply(reached, reached, verdicts(asked), news))
+    }
+}
+
+fn no_verdicts(_: &Asked) -> Value {
+    json!([])
+}
+
+fn news(cursor: &str, feed: Value) -> Value {
+    json!({ "feed": feed, "cursor": cursor, "server_time": 0 })
+}
+
+fn event(position: u64, kind: &str, body: Value) -> Value {
+    json!({ "position": position, "at": 0, "kind": kind, "body": body })
+}
+
+/// Events that no central tells: kinds from the future, bodies that do not fit, others' tickets.
+fn odd_events() -> Value {
+    let other = "01939d2e-6f60-7c3a-8f6a-0a1b2c3d4e5f";
+    let renumbered = |number: Value| {
+        event(
+            9,
+            "ticket_renumbered",
+            json!({ "ticket": other, "given": "LYN-000001", "number": number }),
+        )
+    };
+    json!([
+        event(u64::MAX, "imagined", json!({ "any": ["thing"] })),
+        event(0, "", json!(null)),
+        event(5, "ticket_filed", json!("no object")),
+        event(5, "operation_rejected", json!({ "operation": other })),
+        event(
+            5,
+            "operation_rejected",
+            json!({ "operation": other, "reason": { "code": 5, "detail": [] } })
+        ),
+        event(
+            5,
+            "operation_rejected",
+            json!({ "operation": other, "reason": { "code": "x", "detail": "not ours" } })
+        ),
+        event(
+            5,
+            "operation_rejected",
+            json!({ "operation": null, "reason": { "code": "malformed", "detail": "x" } })
+        ),
+        renumbered(json!("LYN-000001-4294967295")),
+        renumbered(json!("LYN-000001-0")),
+        renumbered(json!(7)),
+        renumbered(json!("PAR-000001-2")),
+    ])
+}
+
+/// What a feed says, and how often at most an agent may ask for it in the time that it is watched.
+#[rustfmt::skip]
+fn feeds() -> Vec<(&'static str, Box<Behaviour>)> {
+    vec![
+        ("a cursor with a line end", Box::new(telling(no_verdicts, |_| news("7-abc\r\nX-Injected: yes", json!([]))))),
+        ("a cursor that is a query", Box::new(telling(no_verdicts, |_| news("7&wait=0#/../../v1/operations?x", json!([]))))),
+        ("a cursor of ten kilobytes", Box::new(telling(no_verdicts, |_| news(&"7".repeat(10_000), json!([]))))),
+        ("a cursor beyond ASCII", Box::new(telling(no_verdicts, |_| news("\u{1f5a8}\0", json!([]))))),
+        ("odd events", Box::new(telling(no_verdicts, |_| news("7-abc", odd_events())))),
+        ("a feed that never waits", Box::new(telling(no_verdicts, |_| news("7-abc", json!([]))))),
+        ("a feed that never ends", Box::new(telling(no_verdicts, |n| news(&format!("{n}-abc"), json!([]))))),
+        ("a feed that always starts again", Box::new(telling(no_verdicts, |_| json!({ "feed": [], "cursor": "", "rewound": true, "server_time": 0 })))),
+        ("no feed at all", Box::new(acknowledging(Asked::reached))),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_gone_mad_is_survived() {
+    let sandbox = sandbox();
+    let mut central = Central::init(sandbox.path());
+    central.start();
+    let mut serving = JoinSet::new();
+    let mut victims = Vec::new();
+    for (index, (name, behaviour)) in feeds().into_iter().enumerate() {
+        let fake = FalseCentral::start(&mut serving, central.address, behaviour).await;
+        let code = format!(
+            "F{}",
+            char::from(b'A' + u8::try_from(index).expect("a letter"))
+        );
+        let mut branch = Branch::join(sandbox.path(), &central, &code, fake.address);
+        branch.start();
+        for n in 0..3 {
+            branch.file(&format!("Ticket {n}")).await;
+        }
+        branch.wait_drained().await;
+        victims.push(Victim {
+            name,
+            words: "",
+            heals: AfterItsDelay,
+            fake,
+            branch,
+            since: Instant::now(),
+        });
+    }
+    // What must not happen can only be watched for a time.
+    tokio::time::sleep(WATCHED).await;
+    let mut spinning = Vec::new();
+    for victim in &victims {
+        let name = victim.name;
+        victim.branch.file("Filed under attack").await;
+        let status = victim.branch.wait_drained().await;
+        assert_eq!(
+            (status.rejected, status.damaged),
+            (0, 0),
+            "{name}: {status:?}"
+        );
+        let polls = victim.fake.polls.load(Ordering::Relaxed);
+        let submissions = victim.fake.submissions.load(Ordering::Relaxed);
+        println!("{name}: {polls} polls, {submissions} submissions");
+        let most = SUBMISSIONS.max(victim.since.elapsed().as_secs() * 2);
+        if polls > most || submissions > most {
+            spinning.push(format!("{name}: {polls} polls, {submissions} submissions"));
+        }
+        assert!(!victim.branch.log().contains("panicked at"), "{name}");
+    }
+    for victim in &victims {
+        victim.fake.become_real();
+    }
+    for victim in &mut victims {
+        // The real central has nothing of what the false one acknowledged; all of it comes again.
+        victim.recover(&central).await;
+    }
+    assert!(spinning.is_empty(), "the agent spins: {spinning:#?}");
+}
+
+/// Verdicts on what was never sent, and texts that a terminal would obey or that never end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn verdicts_touch_only_what_was_sent_and_their_words_stay_words() {
+    let sandbox = sandbox();
+    let mut central = Central::init(sandbox.path());
+    central.start();
+    let mut serving = JoinSet::new();
+    let verdicts = |asked: &Asked| {
+        let (first, last) = (asked.submission().after.seq.0 + 1, asked.reached().seq.0);
+        let reason = |detail: &str| json!({ "code": "malformed", "detail": detail });
+        let rejected = |seq: u64, detail: &str| json!({ "seq": seq, "verdict": "rejected", "reason": reason(detail) });
+        let escapes = format!("\u{1b}[31m\u{9b}31m\u{202e}{}", "long ".repeat(100_000));
+        let mut verdicts = vec![
+            rejected(0, "x"),
+            rejected(last + 1, "x"),
+            rejected(u64::MAX, "x"),
+        ];
+        if first == 1 && last >= 1 {
+            verdicts.push(rejected(1, &escapes));
+        }
+        Value::from(verdicts)
+    };
+    let behaviour = telling(verdicts, |_| no_news());
+    let fake = FalseCentral::start(&mut serving, central.address, behaviour).await;
+    let mut branch = Branch::join(sandbox.path(), &central, "LYN", fake.address);
+    branch.start();
+    let first = branch.file("Rejected with much noise").await;
+    branch.wait_drained().await;
+    let second = branch.file("Never spoken of").await;
+    let third = branch.file("Nor this").await;
+    let status = branch.wait_drained().await;
+    assert_eq!(status.rejected, 1, "{status:?}");
+    for saved in [&second, &third] {
+        let shown = branch
+            .client()
+            .ticket(&saved.number)
+            .await
+            .expect("it is there");
+        assert_eq!(shown.summary.delivery, Delivery::Received);
+    }
+    let number = first.number.to_string();
+    for args in [
+        vec!["ticket", "show", &number],
+        vec!["ticket", "show", &number, "--json"],
+        vec!["ticket", "list"],
+    ] {
+        let said = succeeded(&branch.cli(&args));
+        assert!(
+            !said.contains(['\u{1b}', '\u{9b}', '\u{202e}']),
+            "{args:?}: {said:.300}"
+        );
+        assert!(said.len() < 8_000, "{args:?}: {} bytes", said.len());
+    }
 }

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
-use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::job_queue::{JobQueue, Lane, Taken};
 use crate::open::{OpenError, Settings, open_writer};
@@ -72,8 +72,8 @@ enum Stays {
 /// A handle on the writer thread. Dropping it finishes what waits and ends the thread.
 pub struct Writer {
     queue: Arc<JobQueue<Job>>,
-    control: Semaphore,
-    bulk: Semaphore,
+    control: Arc<Semaphore>,
+    bulk: Arc<Semaphore>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -94,8 +94,8 @@ impl Writer {
             .spawn(move || thread.run())?;
         Ok(Self {
             queue,
-            control: Semaphore::new(JOBS_WAITING),
-            bulk: Semaphore::new(JOBS_WAITING),
+            control: Arc::new(Semaphore::new(JOBS_WAITING)),
+            bulk: Arc::new(Semaphore::new(JOBS_WAITING)),
             thread: Some(thread),
         })
     }
@@ -111,7 +111,7 @@ impl Writer {
         T: Send + 'static,
         E: Send + 'static,
     {
-        let _turn = self.turn(lane).await?;
+        let turn = self.turn(lane).await?;
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
             let outcome = job(connection);
@@ -128,6 +128,9 @@ impl Writer {
                 };
                 // The caller may have gone away; the job is durable all the same.
                 let _ = answer.send(result);
+                // Held until here, by the job and not by its caller, so that jobs whose callers have
+                // gone count as well.
+                drop(turn);
             });
             (stays, reply)
         });
@@ -139,12 +142,16 @@ impl Writer {
             .unwrap_or(Err(JobError::Commit(CommitError::Closed)))
     }
 
-    async fn turn(&self, lane: Lane) -> Result<SemaphorePermit<'_>, CommitError> {
+    async fn turn(&self, lane: Lane) -> Result<OwnedSemaphorePermit, CommitError> {
         let bound = match lane {
             Lane::Control => &self.control,
             Lane::Bulk => &self.bulk,
         };
-        bound.acquire().await.map_err(|_| CommitError::Closed)
+        bound
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(|_| CommitError::Closed)
     }
 }
 

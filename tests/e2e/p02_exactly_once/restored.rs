@@ -8,7 +8,7 @@ use branchline_agent_api::{Delivery, LinkState, OperationSaved, TicketSummary};
 use branchline_durable_sqlite::{Settings, open_reader};
 use branchline_protocol::id::{TicketId, TicketNumber};
 use harness::journal;
-use harness::processes::{Branch, Central, sandbox, succeeded, wait_until};
+use harness::processes::{Branch, Central, sandbox, succeeded, wait_for, wait_until};
 use tempfile::TempDir;
 
 use super::record::{Record, held_tickets};
@@ -97,6 +97,15 @@ impl Scene {
         let image = Image::of(self.central.folder());
         self.central.start();
         image
+    }
+
+    /// Starts central and waits until it has stopped for ever at this point.
+    fn hold_central_at(&mut self, point: &str) {
+        let marker = self.sandbox.path().join("marker");
+        let hold = format!("{point}={}", marker.display());
+        self.central.set_environment("BRANCHLINE_HOLD_AT", &hold);
+        self.central.start();
+        wait_for(point, || marker.exists().then_some(()));
     }
 
     /// The branch wakes up in an older state and is used at once, before central can be reached.
@@ -292,6 +301,28 @@ async fn central_put_back_to_before_a_branchs_first_operation_is_refilled() {
     central_put_back(0).await;
 }
 
+/// While central is being refilled the branch says so, and a kill of both in the middle of it costs
+/// nothing.
+#[tokio::test]
+async fn a_refill_that_is_cut_short_goes_on() {
+    let mut scene = Scene::start();
+    scene.file("In the image", 2).await;
+    scene.branch.wait_drained().await;
+    let image = scene.image_of_central();
+    scene.file("Not in the image", 3).await;
+    scene.branch.wait_drained().await;
+    scene.central.stop();
+    image.put_back();
+    scene.hold_central_at("append-before-commit");
+    assert_eq!(scene.branch.status().await.waiting, 3);
+    scene.branch.kill();
+    scene.central.kill();
+    scene.central.clear_environment();
+    scene.central.start();
+    scene.branch.start();
+    scene.wait_settled().await;
+}
+
 /// Files something that central cannot accept, so that the branch's feed has news; answers the cursor
 /// behind them.
 async fn reject_one(scene: &mut Scene) -> String {
@@ -381,4 +412,28 @@ async fn central_put_back_to_before_a_fork() {
     scene.wait_settled().await;
     scene.assert_suffix(&again, 1);
     scene.assert_new_numbers_are_free().await;
+}
+
+/// The same while the new stream is not known to central yet: it says what it builds on, and central,
+/// which no longer has that, asks for it.
+#[tokio::test]
+async fn central_put_back_amid_a_fork() {
+    let mut scene = Scene::start();
+    scene.file("In both images", 2).await;
+    scene.branch.wait_drained().await;
+    let central = scene.image_of_central();
+    scene.file("In the branch's image", 1).await;
+    scene.branch.wait_drained().await;
+    let branch = scene.image_of_branch().await;
+    scene.file_in_vain("In no image", 2).await;
+    scene.branch.wait_drained().await;
+    let again = scene.file_in_the_past(&branch, "Second life").await;
+    // Central's answer to the old stream appends nothing, so that it is the new one that is held.
+    scene.hold_central_at("append-before-commit");
+    scene.central.kill();
+    central.put_back();
+    scene.central.clear_environment();
+    scene.central.start();
+    scene.wait_settled().await;
+    scene.assert_suffix(&again, 1);
 }
