@@ -623,7 +623,7 @@ fn what_is_not_http_is_dropped_and_nobody_else_notices() {
         target.assert_unharmed(attack);
     }
     // A request whose end is in dispute is not served twice, nor its rest as another request.
-    let smuggled = format!("\r\n0\r\n\r\nGET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n");
+    let smuggled = "\r\n0\r\n\r\nGET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n";
     let both = framed(
         "Transfer-Encoding: chunked\r\nContent-Length: LENGTH",
         &smuggled,

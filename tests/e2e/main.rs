@@ -9,7 +9,6 @@ mod cli_input;
 mod hostile_central;
 mod hostile_ingress;
 mod hostile_local_api;
-mod ingress_input;
 mod p01_crash_images;
 mod p01_saved;
 mod p02_exactly_once;
