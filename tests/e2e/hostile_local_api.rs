@@ -626,7 +626,7 @@ fn what_is_not_http_is_dropped_and_nobody_else_notices() {
     let smuggled = "\r\n0\r\n\r\nGET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n";
     let both = framed(
         "Transfer-Encoding: chunked\r\nContent-Length: LENGTH",
-        &smuggled,
+        smuggled,
     );
     let answers = harness::processes::text(&target.connect(&both).rest().expect("an end"));
     assert!(!answers.contains("200 OK"), "{answers}");
