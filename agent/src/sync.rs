@@ -198,6 +198,10 @@ impl SyncLoop {
             Answer::Reply(reply) => {
                 self.watch.connected();
                 if self.feed.accepts(&reply) {
+                    if reply.rewound {
+                        // Central was restored: what it lacks is asked now, not at the next heartbeat.
+                        self.sender.handle_sign_of_life(self.now());
+                    }
                     self.store.apply_feed(reply).await?;
                 }
                 Ok(())
@@ -245,8 +249,9 @@ impl SyncLoop {
 
     fn not_done(&mut self, outcome: &Outcome) {
         let delay = self.retry.after(outcome);
+        let disputed = self.sender.is_fresh_fork();
         self.sender.handle_outcome(self.now(), outcome, delay);
-        self.watch.outcome(outcome, delay);
+        self.watch.outcome(outcome, delay, disputed);
     }
 
     async fn prune(&mut self) -> Result<(), StoreError> {

@@ -307,7 +307,8 @@ impl Sender {
                 self.fork(ForkCause::AgentRestored, from, *serials_used);
             }
             Outcome::Smaller { .. } if in_flight.positions.len() > 1 => {
-                self.batch_bytes = (in_flight.bytes / 2).max(limits::LEAST_BATCH_BYTES);
+                // Down to one operation at a time if need be; that one waits for its turn.
+                self.batch_bytes = (in_flight.bytes / 2).max(1);
                 self.not_before = now;
             }
             Outcome::Retry { not_before, .. } => {
@@ -365,6 +366,12 @@ impl Sender {
     /// Whether a submission is on its way.
     pub fn is_in_flight(&self) -> bool {
         self.in_flight.is_some()
+    }
+
+    /// Whether the present stream was opened here and nothing of it was ever answered with a reply: a
+    /// dispute about it is not the usual aftermath of a restore.
+    pub fn is_fresh_fork(&self) -> bool {
+        self.fresh_fork
     }
 
     /// Operations not yet acknowledged.

@@ -43,13 +43,16 @@ pub struct TimeError;
 
 impl fmt::Display for LocalTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let offset =
-            Offset::from_seconds(i32::from(self.offset_minutes) * 60).map_err(|_| fmt::Error)?;
-        let timestamp = Timestamp::from_millisecond(self.millis.0).map_err(|_| fmt::Error)?;
-        if self.offset_minutes == 0 {
-            return write!(f, "{timestamp:.3}");
+        let offset = Offset::from_seconds(i32::from(self.offset_minutes) * 60);
+        let timestamp = Timestamp::from_millisecond(self.millis.0);
+        match (timestamp, offset) {
+            (Ok(timestamp), _) if self.offset_minutes == 0 => write!(f, "{timestamp:.3}"),
+            (Ok(timestamp), Ok(offset)) => {
+                write!(f, "{:.3}", timestamp.display_with_offset(offset))
+            }
+            // A clock gone mad, or somebody's lie: no calendar has it.
+            _ => write!(f, "{} ms since 1970", self.millis.0),
         }
-        write!(f, "{:.3}", timestamp.display_with_offset(offset))
     }
 }
 
@@ -81,6 +84,14 @@ impl FromStr for LocalTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_outside_the_calendar_can_still_be_shown() {
+        assert_eq!(
+            UnixMillis(i64::MAX).to_rfc3339(),
+            format!("{} ms since 1970", i64::MAX)
+        );
+    }
 
     #[test]
     fn times_keep_their_offset() {

@@ -276,9 +276,15 @@ fn at_central() -> Vec<Attack> {
         ("a kind from the future", Box::new(|_| problem("imagined", 418, json!({}))), "Says the false central", AfterItsDelay),
         ("a foreign stream", Box::new(|_| problem("foreign-stream", 403, json!({}))), "Says the false central", AfterItsDelay),
         ("an internal error", Box::new(|_| problem("internal", 500, json!({}))), "Says the false central", ByItself),
+        ("a gap without head", Box::new(|_| problem("gap", 409, json!({}))), "Says the false central", AfterItsDelay),
+    ]
+}
+
+#[rustfmt::skip]
+fn disputes() -> Vec<Attack> {
+    vec![
         ("a gap far ahead", Box::new(|_| problem("gap", 409, json!({ "head": nowhere(1 << 40) }))), "", AfterItsDelay),
         ("a gap at the beginning", Box::new(|_| problem("gap", 409, json!({ "head": nowhere(0) }))), "", AfterItsDelay),
-        ("a gap without head", Box::new(|_| problem("gap", 409, json!({}))), "Says the false central", AfterItsDelay),
         ("forked for ever, agreed", Box::new(|_| problem("diverged", 409, json!({ "head": nowhere(3), "agreed": true, "serials_used": 1 }))), "", AfterItsDelay),
         ("forked for ever, not agreed", Box::new(|_| problem("diverged", 409, json!({ "head": nowhere(3), "agreed": false }))), "", AfterItsDelay),
     ]
@@ -323,7 +329,20 @@ async fn a_central_gone_mad_is_survived() {
     survive(at_central()).await;
 }
 
+/// The journal forks when it must, and then with the usual delays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_central_that_disputes_every_stream_is_survived() {
+    survive(disputes()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_central_that_disputes_every_stream_is_named_by_the_status() {
+    let named = |(name, behaviour, _, heals)| (name, behaviour, "disputes", heals);
+    survive(disputes().into_iter().map(named).collect()).await;
+}
+
 /// Smaller submissions are tried, and then the usual delays apply.
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_finds_every_submission_too_large_is_survived() {
     survive(too_large()).await;
@@ -428,7 +447,10 @@ impl Victim {
             "{name}: the log has {} bytes",
             log.len()
         );
-        let next = status.link.next_attempt.expect("an attempt is due").0 - status.link.since.0;
+        let next = status
+            .link
+            .next_attempt
+            .map_or(0, |next| next.0 - status.link.since.0);
         assert!(next < 5_500_000, "{name}: the next attempt is in {next} ms");
     }
 
@@ -614,39 +636,47 @@ async fn a_feed_gone_mad_is_survived() {
     assert!(spinning.is_empty(), "the agent spins: {spinning:#?}");
 }
 
-/// Verdicts on what was never sent, and texts that a terminal would obey or that never end.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn verdicts_touch_only_what_was_sent_and_their_words_stay_words() {
+/// Verdicts on what was never sent, and one on the first operation with these words.
+fn verdicts_with(words: String) -> impl Fn(&Asked) -> Vec<u8> {
+    move |asked| {
+        if asked.is_feed() {
+            return html("503 Service Unavailable");
+        }
+        let (first, reached) = (asked.submission().after.seq.0 + 1, asked.reached());
+        let rejected = |seq: u64, detail: &str| {
+            let reason = json!({ "code": "malformed", "detail": detail });
+            json!({ "seq": seq, "verdict": "rejected", "reason": reason })
+        };
+        let mut verdicts: Vec<Value> = [0, reached.seq.0 + 1, u64::MAX]
+            .into_iter()
+            .map(|seq| rejected(seq, "never sent"))
+            .collect();
+        if first == 1 && reached.seq >= Seq(1) {
+            verdicts.push(rejected(1, &words));
+        }
+        good(&reply(reached, reached, verdicts.into(), no_news()))
+    }
+}
+
+/// Everything that a person can see of a ticket, rejected with these words, and of two others.
+async fn shown_after_rejection(words: String) -> Vec<String> {
     let sandbox = sandbox();
     let mut central = Central::init(sandbox.path());
     central.start();
     let mut serving = JoinSet::new();
-    let verdicts = |asked: &Asked| {
-        let (first, last) = (asked.submission().after.seq.0 + 1, asked.reached().seq.0);
-        let reason = |detail: &str| json!({ "code": "malformed", "detail": detail });
-        let rejected = |seq: u64, detail: &str| json!({ "seq": seq, "verdict": "rejected", "reason": reason(detail) });
-        let escapes = format!("\u{1b}[31m\u{9b}31m\u{202e}{}", "long ".repeat(100_000));
-        let mut verdicts = vec![
-            rejected(0, "x"),
-            rejected(last + 1, "x"),
-            rejected(u64::MAX, "x"),
-        ];
-        if first == 1 && last >= 1 {
-            verdicts.push(rejected(1, &escapes));
-        }
-        Value::from(verdicts)
-    };
-    let behaviour = telling(verdicts, |_| no_news());
+    let behaviour = verdicts_with(words);
     let fake = FalseCentral::start(&mut serving, central.address, behaviour).await;
     let mut branch = Branch::join(sandbox.path(), &central, "LYN", fake.address);
     branch.start();
     let first = branch.file("Rejected with much noise").await;
     branch.wait_drained().await;
-    let second = branch.file("Never spoken of").await;
-    let third = branch.file("Nor this").await;
+    let others = [
+        branch.file("Never spoken of").await,
+        branch.file("Nor this").await,
+    ];
     let status = branch.wait_drained().await;
     assert_eq!(status.rejected, 1, "{status:?}");
-    for saved in [&second, &third] {
+    for saved in &others {
         let shown = branch
             .client()
             .ticket(&saved.number)
@@ -655,16 +685,31 @@ async fn verdicts_touch_only_what_was_sent_and_their_words_stay_words() {
         assert_eq!(shown.summary.delivery, Delivery::Received);
     }
     let number = first.number.to_string();
-    for args in [
-        vec!["ticket", "show", &number],
-        vec!["ticket", "show", &number, "--json"],
-        vec!["ticket", "list"],
-    ] {
-        let said = succeeded(&branch.cli(&args));
-        assert!(
-            !said.contains(['\u{1b}', '\u{9b}', '\u{202e}']),
-            "{args:?}: {said:.300}"
-        );
-        assert!(said.len() < 8_000, "{args:?}: {} bytes", said.len());
+    [
+        &["ticket", "show", &number][..],
+        &["ticket", "show", &number, "--json"],
+        &["ticket", "list"],
+    ]
+    .map(|args| succeeded(&branch.cli(args)))
+    .to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn verdicts_touch_only_what_was_sent_and_their_words_stay_words() {
+    let words = "\u{1b}[31m\u{9b}31m\u{202e}not accepted, says central";
+    let shown = shown_after_rejection(words.to_owned()).await;
+    assert!(
+        shown[0].contains("says central") && shown[1].contains("says central"),
+        "{shown:?}"
+    );
+    for said in shown {
+        assert!(!said.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{said:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn verdicts_that_never_end_are_cut() {
+    for said in shown_after_rejection("very long ".repeat(100_000)).await {
+        assert!(said.len() < 8_000, "{} bytes", said.len());
     }
 }

@@ -7,6 +7,7 @@
 
 mod cli_input;
 mod hostile_central;
+mod hostile_cli;
 mod hostile_ingress;
 mod hostile_local_api;
 mod p01_crash_images;

@@ -4,7 +4,7 @@ use branchline_protocol::event::Rejection;
 use branchline_protocol::id::{OperationId, TicketId, TicketNumber};
 use branchline_protocol::operation::{Contact, Priority};
 use branchline_protocol::time::LocalTime;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// `POST /v1/tickets`. Limits are those of [`branchline_protocol::limits`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,11 +25,25 @@ pub struct FileTicket {
     #[serde(default)]
     pub priority: Priority,
     /// Whom to ask; the caller's user name where it is empty.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "known_contact_fields")]
     pub contact: Contact,
     /// The device or workplace concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asset: Option<String>,
+}
+
+/// A contact as operations carry it takes members of newer versions; one that a program asks with
+/// does not, because a misspelt field would be lost without a word.
+fn known_contact_fields<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Contact, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Known {
+        name: Option<String>,
+        phone: Option<String>,
+        mail: Option<String>,
+    }
+    let Known { name, phone, mail } = Known::deserialize(deserializer)?;
+    Ok(Contact { name, phone, mail })
 }
 
 /// `POST /v1/tickets/NUMBER/comments`.

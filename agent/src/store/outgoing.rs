@@ -3,10 +3,12 @@
 
 use branchline_durable_sqlite::{Lane, crash_point};
 use branchline_protocol::chain::Position;
-use branchline_protocol::event::{Event, EventBody, Verdict};
+use branchline_protocol::event::{Event, EventBody, Rejection, Verdict};
 use branchline_protocol::exchange::{Continues, FeedReply, ForkCause};
 use branchline_protocol::id::{Digest, Seq, StreamId, TicketId};
+use branchline_protocol::limits;
 use branchline_protocol::sender::{ForkFrom, Settled, StreamState};
+use branchline_protocol::text::clipped;
 use branchline_protocol::time::UnixMillis;
 use rusqlite::{Connection, OptionalExtension};
 
@@ -294,7 +296,13 @@ fn apply_verdict(
                 .execute((number.suffix, to_sql(position)))?;
         }
         Verdict::Rejected { reason } => {
-            let reason = serde_json::to_string(reason).unwrap_or_default();
+            // What central says is bounded as everything from outside is (P8).
+            let detail = clipped(&reason.detail, limits::DETAIL_CHARS).to_owned();
+            let reason = Rejection {
+                code: reason.code,
+                detail,
+            };
+            let reason = serde_json::to_string(&reason).unwrap_or_default();
             connection
                 .prepare_cached(
                     "INSERT OR REPLACE INTO exception (position, kind, reason)

@@ -18,10 +18,16 @@ const LEAST_WAIT: Duration = Duration::from_secs(3);
 /// Pause after a failed poll; the submissions find out about the link meanwhile.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// Pause between polls that bring news; doubled by each that ends early and brings none.
+const LEAST_APART: Duration = Duration::from_millis(50);
+
 pub(super) struct FeedPoll {
     cursor: Option<String>,
     wait: Duration,
     not_before: Instant,
+    since: Instant,
+    /// Polls in a row that ended early and brought nothing.
+    idle: u32,
     polling: Option<Pin<Box<dyn Future<Output = FeedAnswer> + Send>>>,
 }
 
@@ -31,6 +37,8 @@ impl FeedPoll {
             cursor,
             wait: limits::FEED_WAIT,
             not_before: Instant::now(),
+            since: Instant::now(),
+            idle: 0,
             polling: None,
         }
     }
@@ -47,13 +55,33 @@ impl FeedPoll {
             }
             tokio::time::sleep_until(self.not_before).await;
         }
+        if self.polling.is_none() {
+            self.since = Instant::now();
+        }
         let polling = self.polling.get_or_insert_with(|| {
             let (link, cursor, wait) = (link.clone(), self.cursor.clone(), self.wait);
             Box::pin(async move { link.feed(cursor.as_deref(), wait).await })
         });
         let answer = polling.await;
         self.polling = None;
+        self.pace(&answer);
         answer
+    }
+
+    /// A feed that answers at once, again and again, is not asked as fast as it answers.
+    fn pace(&mut self, answer: &FeedAnswer) {
+        let now = Instant::now();
+        let brought = match answer {
+            Answer::Reply(reply) => reply.feed.iter().any(|event| event.body().is_some()),
+            Answer::Outcome(_) => false,
+        };
+        let waited = now.duration_since(self.since) >= self.wait / 2;
+        self.idle = if brought || waited {
+            0
+        } else {
+            self.idle.saturating_add(1)
+        };
+        self.not_before = now + (LEAST_APART * (1 << self.idle.min(7))).min(PAUSE);
     }
 
     /// Takes a reply's cursor. `false`: nothing in it that the journal need keep.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use branchline_agent_api::{LastError, LinkState, LinkStatus};
 use branchline_protocol::outcome::{Outcome, Trouble};
+use branchline_protocol::problem::ErrorClass;
 use branchline_protocol::time::UnixMillis;
 use tokio::sync::watch;
 
@@ -36,13 +37,22 @@ impl LinkWatch {
     }
 
     /// A submission did not get through; it is tried again after `delay`.
-    pub(super) fn outcome(&self, outcome: &Outcome, delay: Duration) {
+    /// `disputed`: the stream is one that the agent opened because the last one was disputed too.
+    pub(super) fn outcome(&self, outcome: &Outcome, delay: Duration, disputed: bool) {
         let again = UnixMillis(
             crate::ids::now()
                 .0
                 .saturating_add(i64::try_from(delay.as_millis()).unwrap_or(0)),
         );
         match outcome {
+            Outcome::Gap { .. } | Outcome::Diverged { .. } if disputed => {
+                self.trouble(&Trouble {
+                    class: ErrorClass::CallIt,
+                    central_answered: true,
+                    words: "Central disputes every stream that this agent opens.".to_owned(),
+                });
+                self.become_state(LinkState::Refused, Some(again));
+            }
             // Central answered, and the exchange goes on at once.
             Outcome::Done | Outcome::Gap { .. } | Outcome::Diverged { .. } => {}
             Outcome::Smaller { trouble } => self.trouble(trouble),

@@ -268,6 +268,7 @@ async fn central_put_back(in_the_image: usize) {
     scene.central.stop();
     image.put_back();
     scene.central.start();
+    // Whether the agent lost the connection or not: its feed's cursor is from the future.
     scene.wait_settled().await;
     let status = scene.branch.status().await;
     assert_eq!(
@@ -313,6 +314,12 @@ async fn a_refill_that_is_cut_short_goes_on() {
     scene.branch.wait_drained().await;
     scene.central.stop();
     image.put_back();
+    // An agent whose feed holds nothing yet learns of a restore by losing the connection.
+    wait_until("the branch to miss central", || async {
+        let status = scene.branch.status().await;
+        (status.link.state == LinkState::Waiting).then_some(())
+    })
+    .await;
     scene.hold_central_at("append-before-commit");
     assert_eq!(scene.branch.status().await.waiting, 3);
     scene.branch.kill();
