@@ -459,6 +459,7 @@ impl Victim {
             self.branch.kill();
             self.branch.start();
         }
+        let since = Instant::now();
         // A person who files does not wait for an attempt that is due in a minute.
         self.branch.file("Filed when all is well").await;
         let client = self.branch.client();
@@ -476,6 +477,7 @@ impl Victim {
             "{}: {status:?}",
             self.name
         );
+        println!("{}: recovered within {:?}", self.name, since.elapsed());
         let said = central.assert_equal(&self.branch);
         assert!(
             said.contains("5 operations at the branch"),

@@ -121,7 +121,9 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
 
 /// The field that serde names in words alone, because there is no place to point at.
 fn missing(said: &str) -> Option<&str> {
-    let (field, _) = said.strip_prefix("missing field `")?.split_once('`')?;
+    let named = ["missing field `", "duplicate field `"];
+    let rest = named.iter().find_map(|words| said.strip_prefix(words))?;
+    let (field, _) = rest.split_once('`')?;
     Some(field)
 }
 

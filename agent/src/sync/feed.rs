@@ -19,7 +19,7 @@ const LEAST_WAIT: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Pause between polls that bring news; doubled by each that ends early and brings none.
-const LEAST_APART: Duration = Duration::from_millis(50);
+const LEAST_APART: Duration = Duration::from_millis(600);
 
 pub(super) struct FeedPoll {
     cursor: Option<String>,

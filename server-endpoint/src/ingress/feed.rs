@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::Response;
-use branchline_protocol::limits::{CURSOR_BYTES, FEED_WAIT};
+use branchline_protocol::limits::FEED_WAIT;
 use branchline_protocol::problem::ProblemKind;
 use http::HeaderMap;
 use serde::Deserialize;
@@ -35,15 +35,6 @@ pub(super) async fn read(
             format!("the query cannot be read: {fault}"),
         )
     })?;
-    if let Some(after) = &query.after
-        && (after.len() > CURSOR_BYTES || !after.bytes().all(is_cursor_byte))
-    {
-        return Err(Refusal::new(
-            ProblemKind::Malformed,
-            "after is no cursor that central gave out; leave it away to read from the start"
-                .to_owned(),
-        ));
-    }
     let wait = Duration::from_secs(query.wait.unwrap_or(0)).min(FEED_WAIT);
     let deadline = Instant::now() + wait;
     let mut bell = ingress.bulletin.listen(&agent.branch);
@@ -64,9 +55,4 @@ pub(super) async fn read(
             () = ingress.stopping.cancelled() => {}
         }
     }
-}
-
-/// What cursors are made of (PROTOCOL §7).
-fn is_cursor_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
 }
