@@ -335,12 +335,6 @@ async fn a_central_that_disputes_every_stream_is_survived() {
     survive(disputes()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_central_that_disputes_every_stream_is_named_by_the_status() {
-    let named = |(name, behaviour, _, heals)| (name, behaviour, "disputes", heals);
-    survive(disputes().into_iter().map(named).collect()).await;
-}
-
 /// Smaller submissions are tried, and then the usual delays apply.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -748,7 +748,6 @@ fn trickle(mut connection: Connection) -> Answer {
 
 /// Clients that send slowly or not at all lose their connection in bounded time; nobody waits for
 /// them, and filing goes on all the while.
-#[test]
 fn clients_that_stall_are_let_go_and_block_nobody() {
     let mut target = Target::start();
     let stalled = Stalled::open(&target);
@@ -781,7 +780,6 @@ fn clients_that_stall_are_let_go_and_block_nobody() {
 
 /// More connections than the agent takes at once: others wait for a moment and get through, and the
 /// agent is as good as new when the flood is over.
-#[test]
 fn three_hundred_idle_connections_delay_others_and_stop_nobody() {
     let mut target = Target::start();
     let pid = target.branch.pid();
@@ -804,7 +802,6 @@ fn three_hundred_idle_connections_delay_others_and_stop_nobody() {
 }
 
 /// Peers that ask and never read the answers.
-#[test]
 fn peers_that_never_read_their_answers_are_let_go() {
     let mut target = Target::start();
     let long = ticket_with("description", emoji(limits::TEXT_CHARS).into());
@@ -817,4 +814,14 @@ fn peers_that_never_read_their_answers_are_let_go() {
     target.assert_unharmed("peers that never read");
     drop(deaf);
     target.assert_unharmed("peers that are gone");
+}
+
+/// Each on an agent of its own, side by side, because what they do most is wait.
+#[test]
+fn clients_without_manners_are_let_go_and_stop_nobody() {
+    std::thread::scope(|scope| {
+        scope.spawn(clients_that_stall_are_let_go_and_block_nobody);
+        scope.spawn(three_hundred_idle_connections_delay_others_and_stop_nobody);
+        scope.spawn(peers_that_never_read_their_answers_are_let_go);
+    });
 }

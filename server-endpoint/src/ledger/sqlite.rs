@@ -97,7 +97,10 @@ impl SqliteLedger {
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), LedgerError> {
+    // In one transaction with the note that it was done: a loss of power between the two would leave a
+    // ledger that no start gets past.
     migrations::migrations::runner()
+        .set_grouped(true)
         .run(connection)
         .map(|_| ())
         .map_err(|fault| LedgerError::Broken(format!("migrate its tables: {fault}")))
