@@ -28,7 +28,7 @@ demo: tools
 	@ONCE=$(ONCE) $(CARGO) run --locked --quiet -p branchline-tests --bin demo
 
 test: tools
-	$(CARGO) test --locked --workspace --all-targets
+	$(CARGO) test --locked --workspace
 
 bench: tools
 	$(CARGO) build --locked --quiet --release -p branchline-agent -p branchline-server -p branchline-tests --bins
