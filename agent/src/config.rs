@@ -4,6 +4,10 @@
 //! registration holds the secret and is readable by the service alone. Unknown keys are refused by
 //! name, so that a typing error cannot go unnoticed.
 
+mod bulk;
+mod drop_folders;
+mod files;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +15,10 @@ use std::time::Duration;
 use branchline_protocol::exchange::Credentials;
 use branchline_protocol::id::{AgentId, BranchCode, Digest};
 use serde::Deserialize;
+
+pub use bulk::Bulk;
+pub use drop_folders::{DropFolder, TicketPer};
+pub use files::Files;
 
 /// Why the configuration cannot be used; names the file and the key.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +63,15 @@ pub struct Config {
     /// a restore.
     #[serde(default = "default_retention_days")]
     pub retention_days: u32,
+    /// How much room files may take.
+    #[serde(default)]
+    pub files: Files,
+    /// How fast they may go out.
+    #[serde(default)]
+    pub bulk: Bulk,
+    /// Folders whose files become tickets.
+    #[serde(default, rename = "drop_folder")]
+    pub drop_folders: Vec<DropFolder>,
     /// The file that this was read from.
     #[serde(skip)]
     pub path: PathBuf,
@@ -125,7 +142,15 @@ impl Config {
                 RETENTION_DAYS.end()
             )));
         }
-        Ok(config)
+        let fault = config
+            .files
+            .fault()
+            .or_else(|| config.bulk.fault())
+            .or_else(|| drop_folders::fault(&config.drop_folders));
+        match fault {
+            Some(fault) => Err(wrong(fault)),
+            None => Ok(config),
+        }
     }
 
     /// The registration's file.

@@ -18,6 +18,7 @@
 //! `exception`; a file that cannot be opened is moved aside whole, what can still be read of it is
 //! carried into a new one, and the agent starts all the same ([`recovery`]).
 
+pub mod files;
 pub mod filing;
 pub mod inspect;
 mod outgoing;

@@ -1,10 +1,14 @@
 //! Settings: `server.toml` in the data directory, over which flags and the environment go.
 
+mod files;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+
+pub use files::{Deduplicate, Files, Scanner};
 
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "server.toml";
@@ -46,6 +50,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How the log looks.
     pub log_format: LogFormat,
+    /// How much of files is taken.
+    pub files: Files,
+    /// Who scans them.
+    pub scanner: Scanner,
     drain_seconds: u64,
 }
 
@@ -76,6 +84,8 @@ struct File {
     listen: SocketAddr,
     log_format: LogFormat,
     drain_seconds: u64,
+    files: Files,
+    scanner: Scanner,
 }
 
 impl Default for File {
@@ -84,6 +94,8 @@ impl Default for File {
             listen: SocketAddr::from(([127, 0, 0, 1], 8470)),
             log_format: LogFormat::Text,
             drain_seconds: 10,
+            files: Files::default(),
+            scanner: Scanner::default(),
         }
     }
 }
@@ -101,6 +113,8 @@ impl Config {
             data_dir: data_dir.to_owned(),
             listen: file.listen,
             log_format: file.log_format,
+            files: file.files,
+            scanner: file.scanner,
             drain_seconds: file.drain_seconds,
         })
     }

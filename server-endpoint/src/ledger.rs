@@ -16,6 +16,7 @@ use branchline_protocol::id::{AgentId, BranchCode, Seq, StreamId, TicketNumber};
 use branchline_protocol::time::UnixMillis;
 
 mod append;
+mod files;
 mod records;
 
 #[cfg(test)]
@@ -23,6 +24,10 @@ pub(crate) mod contract;
 pub mod sqlite;
 
 pub use append::{Acknowledged, Append, Appended, Batch};
+pub use files::{
+    Announce, Announced, ChunkPlace, ChunksKept, DedupScope, FileFilter, FileLedger, FileRecord,
+    KeepChunks, KeptChunk, MoveFile, ObjectName, PlacedChunk, UploadBounds, Want,
+};
 pub use records::{
     AgentRecord, BranchRecord, Comment, Contact, HeldOperation, NewAgent, StreamRecord, TicketFile,
     TicketFilter, TicketRow, TicketState,
@@ -67,7 +72,7 @@ pub struct Newsflash {
 }
 
 /// Central's authoritative store.
-pub trait Ledger: Send + Sync {
+pub trait Ledger: FileLedger {
     /// Takes a submission, whole or not at all, and notes how its agent is in the same commit.
     fn append(&self, append: Append) -> Pending<'_, Appended>;
 

@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::id::{OperationId, Seq, TicketId, TicketNumber};
+use crate::file::FileState;
+use crate::id::{FileId, OperationId, Seq, TicketId, TicketNumber};
 use crate::time::UnixMillis;
 
 /// One event as it travels.
@@ -62,6 +63,14 @@ pub enum EventBody {
         ticket: TicketId,
         /// The operation that announced it, which is the file's id too.
         operation: OperationId,
+    },
+    /// A file's state changed.
+    FileMoved {
+        /// The file: the id of the operation that attached it.
+        file: FileId,
+        /// What it is now.
+        #[serde(flatten)]
+        state: FileState,
     },
     /// Central keeps an operation without effect, for this reason (P6).
     OperationRejected {

@@ -16,6 +16,10 @@ pub const VERSION_HEADER: &str = "branchline-protocol";
 pub const OPERATIONS_PATH: &str = "/v1/operations";
 /// Reads the feed: `?after=CURSOR&wait=SECONDS`.
 pub const FEED_PATH: &str = "/v1/feed";
+/// Announces files by manifest, on the bulk lane.
+pub const MANIFESTS_PATH: &str = "/v1/manifests";
+/// Brings chunks of announced files, on the bulk lane.
+pub const CHUNKS_PATH: &str = "/v1/chunks";
 
 /// `POST /v1/operations`: the next operations of a stream, or none, to say that one lives.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -13,15 +13,20 @@
 //! Reader's path: [`id`] and [`limits`] are the words and the bounds; [`operation`] is what a branch
 //! can say and [`event`] what central can say back; [`chain`] binds operations into a stream;
 //! [`exchange`] is what travels; [`outcome`] says what an answer means; [`sender`] and [`receiver`]
-//! are the two ends.
+//! are the two ends. [`manifest`] and [`frame`] are what the bulk lane carries, [`pace`] how fast, and
+//! [`file`] what becomes of a file.
 
 pub mod chain;
 pub mod event;
 pub mod exchange;
+pub mod file;
+pub mod frame;
 pub mod id;
 pub mod limits;
+pub mod manifest;
 pub mod operation;
 pub mod outcome;
+pub mod pace;
 pub mod problem;
 pub mod receiver;
 pub mod sender;

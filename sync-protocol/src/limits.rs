@@ -66,3 +66,35 @@ pub const RETRY_AFTER_MOST: Duration = Duration::from_secs(3_600);
 
 /// Characters of free text (a detail, a reason) that one side records of what the other said.
 pub const DETAIL_CHARS: usize = 500;
+
+/// Bytes of every chunk of a file but the last: FastCDC's least size.
+pub const CHUNK_LEAST_BYTES: u32 = 16 * 1024;
+/// Average that the chunker aims at.
+pub const CHUNK_AVERAGE_BYTES: u32 = 64 * 1024;
+/// Bytes of the largest chunk.
+pub const CHUNK_MOST_BYTES: u32 = 256 * 1024;
+/// Bytes of a file: 1 TiB. What a branch or central takes at most is a setting far below.
+pub const FILE_BYTES: u64 = 1 << 40;
+/// Files in one announcement: two thousand small files cost four round trips.
+pub const ANNOUNCED_FILES: usize = 512;
+/// Chunks in one announcement, over all its sections: about 600 KiB of JSON, half a GiB of file.
+pub const SECTION_CHUNKS: usize = 8_192;
+/// Ranges of missing places in one file's standing.
+pub const MISSING_RANGES: usize = 512;
+/// Missing chunks in one file's standing: a minute of a fast link.
+pub const MISSING_CHUNKS: usize = 8_192;
+/// Bytes of a body of chunks, frames' headers included: 8 MiB of chunks and room for the headers.
+pub const CHUNK_BODY_BYTES: usize = 8 * 1024 * 1024 + 256 * 1024;
+/// Chunks in one body: bounds the ledger transaction that it becomes.
+pub const CHUNK_BODY_FRAMES: usize = 2_048;
+/// Bytes of chunks in the first body on an unknown link, and in the smallest.
+pub const LEAST_CHUNK_BODY_BYTES: usize = 64 * 1024;
+/// Bytes of chunks above which a body does not grow.
+pub const MOST_CHUNK_BODY_BYTES: usize = 8 * 1024 * 1024;
+/// How long one body of chunks should take.
+pub const CHUNK_BODY_TARGET: Duration = Duration::from_secs(1);
+/// Bodies of chunks that one agent has on their way at once: eight lossy connections carry about seven
+/// times one.
+pub const CHUNK_BODIES_IN_FLIGHT: usize = 8;
+/// Characters of a scanner's name for what it found.
+pub const SIGNATURE_CHARS: usize = 200;

@@ -35,6 +35,7 @@ mod agents;
 mod append;
 mod columns;
 mod feed;
+mod files;
 mod holdings;
 mod known;
 mod readers;

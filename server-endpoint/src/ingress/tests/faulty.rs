@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use branchline_protocol::exchange::Credentials;
-use branchline_protocol::id::{AgentId, BranchCode, Seq, StreamId, TicketNumber};
+use branchline_protocol::id::{AgentId, BranchCode, FileId, Seq, StreamId, TicketNumber};
+use branchline_protocol::manifest::ChunkRef;
 use branchline_protocol::time::UnixMillis;
 use tokio::sync::Notify;
 
 use crate::ledger::{
-    AgentRecord, Append, Appended, BranchRecord, FeedPage, HeldOperation, Ledger, LedgerError,
-    NewAgent, Newsflash, Pending, StreamRecord, TicketFile, TicketFilter, TicketRow,
+    AgentRecord, Announce, Announced, Append, Appended, BranchRecord, ChunkPlace, ChunksKept,
+    FeedPage, FileFilter, FileLedger, FileRecord, HeldOperation, KeepChunks, Ledger, LedgerError,
+    MoveFile, NewAgent, Newsflash, ObjectName, Pending, PlacedChunk, StreamRecord, TicketFile,
+    TicketFilter, TicketRow, Want,
 };
 
 pub(super) enum FaultyLedger {
@@ -124,6 +127,52 @@ impl Ledger for FaultyLedger {
         self.fail()
     }
     fn ready(&self) -> Pending<'_, ()> {
+        self.fail()
+    }
+}
+
+impl FileLedger for FaultyLedger {
+    fn announce(&self, _: Announce) -> Pending<'_, Announced> {
+        self.fail()
+    }
+    fn wants(&self, _: AgentId, _: Vec<ChunkRef>) -> Pending<'_, Vec<Want>> {
+        self.fail()
+    }
+    fn keep_chunks(&self, _: KeepChunks) -> Pending<'_, ChunksKept> {
+        self.fail()
+    }
+    fn file(&self, _: FileId) -> Pending<'_, Option<FileRecord>> {
+        self.fail()
+    }
+    fn files(&self, _: FileFilter) -> Pending<'_, Vec<FileRecord>> {
+        self.fail()
+    }
+    fn to_inspect(&self, _: usize) -> Pending<'_, Vec<FileRecord>> {
+        self.fail()
+    }
+    fn chunks_of(&self, _: FileId, _: u32, _: usize) -> Pending<'_, Vec<PlacedChunk>> {
+        self.fail()
+    }
+    fn move_file(&self, _: MoveFile) -> Pending<'_, Option<FileRecord>> {
+        self.fail()
+    }
+    fn note_trouble(&self, _: FileId, _: Option<String>) -> Pending<'_, ()> {
+        self.fail()
+    }
+    fn settle_chunks(&self, _: FileId) -> Pending<'_, Vec<ObjectName>> {
+        self.fail()
+    }
+    fn lose_chunks(
+        &self,
+        _: Vec<(ChunkRef, ChunkPlace)>,
+        _: UnixMillis,
+    ) -> Pending<'_, Vec<FileId>> {
+        self.fail()
+    }
+    fn expire_uploads(&self, _: UnixMillis, _: UnixMillis) -> Pending<'_, Vec<ObjectName>> {
+        self.fail()
+    }
+    fn objects_in_use(&self, _: Vec<ObjectName>) -> Pending<'_, Vec<ObjectName>> {
         self.fail()
     }
 }
