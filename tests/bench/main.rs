@@ -1,14 +1,17 @@
 //! `make bench`: speed, memory and bytes on the wire, each beside a baseline measured in the same run,
 //! because machines are shared and noisy. Prints a table; asserts nothing.
 //!
-//! `make bench BENCH=filing` runs one part: filing, draining, memory, wire.
+//! `make bench BENCH=filing` runs one part: filing, draining, memory, wire, intake, upload.
 
 mod baseline;
 mod draining;
 mod filing;
+mod intake;
 mod memory;
 mod report;
+mod samples;
 mod tickets;
+mod upload;
 mod wire;
 
 use report::Report;
@@ -32,6 +35,12 @@ async fn main() {
     }
     if wants("wire") {
         wire::measure(&mut report).await;
+    }
+    if wants("intake") {
+        intake::measure(&mut report).await;
+    }
+    if wants("upload") {
+        upload::measure(&mut report).await;
     }
     report.print();
 }

@@ -100,7 +100,7 @@ fn bare_process() -> u64 {
 }
 
 /// A field of `/proc/PID/status`, in bytes.
-fn highest(pid: u32, field: &str) -> u64 {
+pub fn highest(pid: u32, field: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     status
         .lines()

@@ -395,6 +395,13 @@ impl Branch {
         self.folder.join("agent.log")
     }
 
+    /// A command of the agent's CLI, to be started by the caller.
+    pub fn agent_command(&self, args: &[&str]) -> Command {
+        let mut command = self.command();
+        command.args(args);
+        command
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(binary("branchline-agent"));
         command
