@@ -86,6 +86,18 @@ impl AsNumber for usize {
     }
 }
 
+impl AsNumber for u32 {
+    fn as_number(&self) -> u64 {
+        u64::from(*self)
+    }
+}
+
+impl AsNumber for u64 {
+    fn as_number(&self) -> u64 {
+        *self
+    }
+}
+
 impl AsNumber for std::time::Duration {
     fn as_number(&self) -> u64 {
         self.as_secs()
@@ -99,7 +111,10 @@ fn limits_are_those_of_the_code() {
         USER_CHARS FILE_NAME_CHARS OPERATION_BYTES SUBMISSION_OPERATIONS SUBMISSION_BYTES
         FIRST_BATCH_BYTES LEAST_BATCH_BYTES MOST_BATCH_BYTES BATCH_TARGET COMPRESS_FROM_BYTES
         FEED_EVENTS FEED_BYTES FEED_WAIT CURSOR_BYTES ANSWER_BYTES HEARTBEAT RETRY_AFTER_MOST
-        DETAIL_CHARS
+        DETAIL_CHARS CHUNK_LEAST_BYTES CHUNK_AVERAGE_BYTES CHUNK_MOST_BYTES FILE_BYTES ANNOUNCED_FILES
+        SECTION_CHUNKS MISSING_RANGES MISSING_CHUNKS CHUNK_BODY_BYTES CHUNK_BODY_FRAMES
+        LEAST_CHUNK_BODY_BYTES MOST_CHUNK_BODY_BYTES CHUNK_BODY_TARGET CHUNK_BODIES_IN_FLIGHT
+        SIGNATURE_CHARS
     };
     let source = include_str!("../src/limits.rs").lines();
     let names = source.filter_map(|line| line.strip_prefix("pub const ")?.split(':').next());
