@@ -14,12 +14,13 @@
 //! can say and [`event`] what central can say back; [`chain`] binds operations into a stream;
 //! [`exchange`] is what travels; [`outcome`] says what an answer means; [`sender`] and [`receiver`]
 //! are the two ends. [`manifest`] and [`frame`] are what the bulk lane carries, [`pace`] how fast, and
-//! [`file`] what becomes of a file.
+//! [`file`] what becomes of a file and [`file_name`] what it may be called.
 
 pub mod chain;
 pub mod event;
 pub mod exchange;
 pub mod file;
+pub mod file_name;
 pub mod frame;
 pub mod id;
 pub mod limits;
