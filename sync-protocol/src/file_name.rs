@@ -6,6 +6,8 @@
 
 use crate::limits;
 
+/// Bytes in a name made by [`safe_name`]: file systems hold 255, and programs that download add to it.
+pub const SAFE_NAME_BYTES: usize = 200;
 /// What a file is called whose name has nothing that can be kept.
 const NAMELESS: &str = "file";
 /// Bytes of an extension that is kept when a long name is cut; a longer one is no extension.
@@ -66,7 +68,7 @@ pub fn shown_name(name: &str) -> String {
 
 /// A name under which a file may be written, here or on Windows, and offered for download: one part of a
 /// path, visible as a whole, no hidden file and no option of a command, no device of Windows, not empty,
-/// at most [`limits::SAFE_NAME_BYTES`] bytes. The extension is kept.
+/// at most [`SAFE_NAME_BYTES`] bytes. The extension is kept.
 pub fn safe_name(name: &str) -> String {
     let shown = shown_name(last_part(name));
     let mut safe: String = shown
@@ -87,7 +89,7 @@ pub fn safe_name(name: &str) -> String {
         safe.insert(0, PLACEHOLDER);
     }
     let (stem, extension) = parts(&safe);
-    let room = limits::SAFE_NAME_BYTES.saturating_sub(extension.len());
+    let room = SAFE_NAME_BYTES.saturating_sub(extension.len());
     let cut = cut_at(stem, room);
     let safe = format!("{cut}{extension}");
     let safe = trimmed(&safe);
@@ -267,14 +269,14 @@ mod tests {
         let long = "é".repeat(300) + ".tar.gz";
         let safe = safe_name(&long);
         assert!(
-            safe.len() <= limits::SAFE_NAME_BYTES && safe.ends_with("é.gz"),
+            safe.len() <= SAFE_NAME_BYTES && safe.ends_with("é.gz"),
             "{safe}"
         );
         let filed = filed_name(&long);
         assert_eq!(filed.chars().count(), limits::FILE_NAME_CHARS);
         assert!(filed.ends_with("é.gz"));
         let no_extension = "x".repeat(100) + "." + &"y".repeat(300);
-        assert_eq!(safe_name(&no_extension).len(), limits::SAFE_NAME_BYTES);
+        assert_eq!(safe_name(&no_extension).len(), SAFE_NAME_BYTES);
         assert_eq!(filed_name(&no_extension).len(), limits::FILE_NAME_CHARS);
         // A cut that ends in dots is trimmed like any name.
         let dots = "a".to_owned() + &".".repeat(300) + "b" + &"c".repeat(40);
@@ -335,7 +337,7 @@ mod tests {
             prop_assert_eq!(filed_name(&filed), filed.clone(), "filed twice");
 
             let safe = safe_name(&given);
-            prop_assert!(!safe.is_empty() && safe.len() <= limits::SAFE_NAME_BYTES);
+            prop_assert!(!safe.is_empty() && safe.len() <= SAFE_NAME_BYTES);
             prop_assert!(!safe.contains(|c: char| is_deceptive(c) || is_reserved(c)));
             prop_assert!(!safe.starts_with(['.', '-', '~', ' ']));
             prop_assert!(!safe.ends_with(['.', ' ']));

@@ -24,9 +24,6 @@ pub const ASSET_CHARS: usize = 100;
 pub const USER_CHARS: usize = 120;
 /// Characters in a file's name as given (255 is what common file systems hold).
 pub const FILE_NAME_CHARS: usize = 255;
-/// Bytes in the name of a file written on somebody's disk: file systems hold 255, and programs
-/// that download add to the name.
-pub const SAFE_NAME_BYTES: usize = 200;
 
 /// Bytes of one operation. The largest valid one is a description of [`TEXT_CHARS`] characters at
 /// four bytes each; the rest is room for operations of newer agents.
