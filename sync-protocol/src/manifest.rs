@@ -71,13 +71,13 @@ pub enum ManifestFault {
     /// Size or root are not those of the operation that attached the file, or of an earlier section.
     #[error("size, root or count are not those that the file was announced with before")]
     OtherFile,
-    /// A file of this size cannot have so many chunks, or so few.
+    /// A file of this size cannot have so many chunks, or so few; or no file can have this size.
     #[error("a file of this size cannot have so many chunks")]
     Count,
     /// A chunk is empty, too small in the middle of a file, or too large.
     #[error("a chunk has a size that no chunk can have")]
     ChunkSize,
-    /// The chunks add up to more than the file, or to less at its end.
+    /// With these chunks, and any that may still come, the file cannot have its size.
     #[error("the chunks do not add up to the file's size")]
     Sum,
     /// Places beyond the count, or a section that repeats other chunks than before.
@@ -116,7 +116,7 @@ impl Section {
     pub fn fault(&self, before: u64) -> Option<ManifestFault> {
         let count = u64::from(self.count);
         let (least, most) = count_bounds(self.size);
-        if !(least..=most).contains(&count) {
+        if self.size > limits::FILE_BYTES || !(least..=most).contains(&count) {
             return Some(ManifestFault::Count);
         }
         if self.end() > count {
@@ -134,19 +134,16 @@ impl Section {
         if !sizes_fit {
             return Some(ManifestFault::ChunkSize);
         }
-        let Some(end) = before.checked_add(self.bytes()) else {
-            return Some(ManifestFault::Sum);
-        };
-        // What is still to come has at least a byte for the last chunk and the least for the others.
+        // What is still to come has at least a byte for the last chunk and the least for the others, and
+        // at most the most for each. None of this can overflow: the count is bounded by now.
         let to_come = count - self.end();
         let least_to_come = to_come.saturating_sub(1) * u64::from(limits::CHUNK_LEAST_BYTES)
             + u64::from(to_come > 0);
-        let fits = if to_come == 0 {
-            end == self.size
-        } else {
-            end.checked_add(least_to_come)
-                .is_some_and(|least| least <= self.size)
-        };
+        let most_to_come = to_come * u64::from(limits::CHUNK_MOST_BYTES);
+        let fits = before
+            .checked_add(self.bytes())
+            .and_then(|end| self.size.checked_sub(end))
+            .is_some_and(|rest| (least_to_come..=most_to_come).contains(&rest));
         (!fits).then_some(ManifestFault::Sum)
     }
 }

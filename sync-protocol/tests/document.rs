@@ -9,9 +9,16 @@
 
 use branchline_protocol::event::EventBody;
 use branchline_protocol::exchange::{
-    FEED_PATH, FeedReply, OPERATIONS_PATH, PROTOCOL_VERSION, Submission, SubmissionReply,
+    CHUNKS_PATH, FEED_PATH, FeedReply, MANIFESTS_PATH, OPERATIONS_PATH, PROTOCOL_VERSION,
+    Submission, SubmissionReply,
 };
+use branchline_protocol::file::{FileFault, FileState};
+use branchline_protocol::frame::{self, Encoding, Header};
+use branchline_protocol::id::Digest;
 use branchline_protocol::limits;
+use branchline_protocol::manifest::{
+    Announcement, AnnouncementReply, ChunkRef, ChunksReply, FrameRefusal, ManifestFault, Standing,
+};
 use branchline_protocol::operation::{Operation, Parsed};
 use branchline_protocol::outcome::{Heard, Outcome, classify};
 use branchline_protocol::problem::{Problem, ProblemKind};
@@ -158,6 +165,9 @@ fn examples_are_what_they_say() {
             "submission" => rewritten::<Submission<'_>>(text),
             "reply" => rewritten::<SubmissionReply>(text),
             "feed" => rewritten::<FeedReply>(text),
+            "announcement" => rewritten::<Announcement>(text),
+            "announcement reply" => rewritten::<AnnouncementReply>(text),
+            "chunks reply" => rewritten::<ChunksReply>(text),
             "problem" => rewritten::<Problem>(text),
             other => panic!("not known how to check an example of {other:?}"),
         };
@@ -165,7 +175,16 @@ fn examples_are_what_they_say() {
     }
     assert_eq!(
         seen,
-        ["operation", "submission", "reply", "feed", "problem"]
+        [
+            "operation",
+            "submission",
+            "reply",
+            "feed",
+            "announcement",
+            "announcement reply",
+            "chunks reply",
+            "problem"
+        ]
     );
 }
 
@@ -176,7 +195,7 @@ fn rewritten<'a, T: serde::Deserialize<'a> + serde::Serialize>(text: &'a str) ->
 
 #[test]
 fn paths_and_kinds_are_those_of_the_code() {
-    for path in [OPERATIONS_PATH, FEED_PATH] {
+    for path in [OPERATIONS_PATH, FEED_PATH, MANIFESTS_PATH, CHUNKS_PATH] {
         assert!(TEXT.contains(&format!(" {path}")), "{path}");
     }
     assert!(TEXT.contains(&format!("`Branchline-Protocol: {PROTOCOL_VERSION}`")));
@@ -208,7 +227,134 @@ fn example_body(kind: &str) -> Box<serde_json::value::RawValue> {
         "comment_added" | "ticket_withdrawn" | "file_attached" => {
             format!(r#"{{"ticket":"{id}","operation":"{id}"}}"#)
         }
+        "file_moved" => format!(r#"{{"file":"{id}","state":"infected","signature":"x"}}"#),
         other => panic!("not known how to check {other:?}"),
     };
     serde_json::value::RawValue::from_string(text).unwrap()
+}
+
+#[test]
+fn what_becomes_of_a_file_is_that_of_the_code() {
+    let states = [
+        FileState::Waiting,
+        FileState::Received,
+        FileState::Scanning,
+        FileState::Clean,
+        FileState::Infected {
+            signature: "x".to_owned(),
+        },
+        FileState::Held,
+        FileState::TooLarge,
+        FileState::Corrupt,
+        FileState::Released { by: "x".to_owned() },
+        FileState::Expired,
+        FileState::Other,
+    ];
+    let written = table("| state | what | readable | settled |");
+    assert_eq!(written.len(), states.len());
+    let says = |yes: bool| if yes { "yes" } else { "no" };
+    for (row, state) in written.iter().zip(&states) {
+        let json = serde_json::to_value(state).unwrap();
+        let word = if matches!(state, FileState::Other) {
+            "any other"
+        } else {
+            assert_eq!(json["state"], state.word());
+            state.word()
+        };
+        assert_eq!(
+            (row[0].as_str(), row[2].as_str(), row[3].as_str()),
+            (word, says(state.is_readable()), says(state.is_settled()))
+        );
+    }
+    let written = table("| fault of a file | who acts |");
+    let spoken = FileFault::ALL
+        .iter()
+        .map(|fault| vec![word_of(fault), word_of(&fault.actor())]);
+    assert_eq!(written, spoken.collect::<Vec<_>>());
+}
+
+/// How a unit variant is spelt on the wire.
+fn word_of(value: &impl serde::Serialize) -> String {
+    let value = serde_json::to_value(value).unwrap();
+    value.as_str().unwrap().to_owned()
+}
+
+#[test]
+fn answers_of_the_bulk_lane_are_those_of_the_code() {
+    let faults = [
+        ManifestFault::OtherFile,
+        ManifestFault::Count,
+        ManifestFault::Overlap,
+        ManifestFault::ChunkSize,
+        ManifestFault::Sum,
+    ];
+    let written = table("| fault | when |");
+    assert!(
+        written
+            .iter()
+            .map(|row| row[0].clone())
+            .eq(faults.iter().map(word_of))
+    );
+
+    let standings = [
+        Standing::Wanted {
+            announced: 0,
+            missing: Vec::new(),
+        },
+        Standing::Received {
+            state: FileState::Clean,
+        },
+        Standing::NotAttached,
+        Standing::NoRoom,
+        Standing::Refused {
+            fault: ManifestFault::Sum,
+        },
+    ];
+    let spoken = standings.iter().map(|standing| {
+        let json = serde_json::to_value(standing).unwrap();
+        json["standing"].as_str().unwrap().to_owned()
+    });
+    let written = table("| standing | when | what the agent does |");
+    let mut written = written.into_iter().map(|row| row[0].clone());
+    assert!(written.by_ref().take(standings.len()).eq(spoken));
+    assert!(written.eq(["any other"]));
+
+    let refusals = [FrameRefusal::Corrupt, FrameRefusal::NotAnnounced];
+    let written = table("| exception | what the agent does |");
+    let mut written = written.into_iter().map(|row| row[0].clone());
+    assert!(
+        written
+            .by_ref()
+            .take(refusals.len())
+            .eq(refusals.iter().map(word_of))
+    );
+    assert!(written.eq(["any other"]));
+}
+
+#[test]
+fn a_frame_lies_as_its_table_says() {
+    let header = Header {
+        chunk: ChunkRef(Digest([7; 32]), 0x0302_01),
+        encoding: Encoding::Zstd,
+        stored: 0x0102_03,
+    };
+    let bytes = header.encode();
+    let rows = table("| offset | bytes | what |");
+    let at = |row: usize| {
+        let from: usize = rows[row][0].parse().unwrap();
+        let bytes: &[u8] = match rows[row][1].parse::<usize>() {
+            Ok(count) => &bytes[from..from + count],
+            Err(_) => &bytes[from..],
+        };
+        bytes.to_vec()
+    };
+    assert_eq!(at(0), [7; 32]);
+    assert_eq!(at(1), [1, 2, 3, 0]);
+    assert_eq!(at(2), [3, 2, 1, 0]);
+    assert_eq!(at(3), [1]);
+    assert_eq!(at(4), [0; 3]);
+    assert_eq!(at(5), [0; 0], "the header ends where the chunk begins");
+    assert!(TEXT.contains(&format!("`{}`", frame::MEDIA_TYPE)));
+    let magic = String::from_utf8(frame::MAGIC.to_vec()).unwrap();
+    assert!(TEXT.contains(&format!("`{magic}`")));
 }

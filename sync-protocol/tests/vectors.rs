@@ -33,6 +33,8 @@ use serde::de::DeserializeOwned;
 
 #[path = "model/central.rs"]
 mod central;
+#[path = "vectors/files.rs"]
+mod files;
 #[path = "model/seen.rs"]
 mod seen;
 
@@ -53,6 +55,8 @@ fn every_file_is_checked() {
     names.sort();
     let checked = [
         "chain.json",
+        "frames.json",
+        "manifests.json",
         "operations.json",
         "problems.json",
         "submissions.json",
