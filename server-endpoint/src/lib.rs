@@ -3,12 +3,13 @@
 //! On the data's way this crate is everything behind the link:
 //!
 //! ```text
-//! intake → chunker → store → sync → link ─── [ingress → ledger] + vault → inspection → outbox → desk
+//! intake → chunker → store → sync → link ─── [ingress → ledger + vault] → inspection → outbox → desk
 //! ```
 //!
 //! Reader's path: [`server`] wires [`ingress`] (the agents' HTTP) to [`ledger`] (the store that
-//! decides and remembers); [`config`] and [`cli`] are how people get at both; [`audit`] compares the
-//! ledger with a branch's journal. What a submission means is decided in `branchline-protocol`.
+//! decides and remembers) and to [`vault`] (the bytes of files); [`config`] and [`cli`] are how people
+//! get at them; [`audit`] compares the ledger with a branch's journal. What a submission means is
+//! decided in `branchline-protocol`.
 
 pub mod audit;
 pub mod cli;
@@ -16,6 +17,7 @@ pub mod config;
 pub mod ingress;
 pub mod ledger;
 pub mod server;
+pub mod vault;
 
 #[cfg(test)]
 mod testing;

@@ -146,6 +146,17 @@ const SERVER: &[(&str, &[&str])] = &[
             "hyper",
         ],
     ),
+    (
+        "vault",
+        &[
+            "crate::ingress",
+            "crate::cli",
+            "crate::server",
+            "crate::inspection",
+            "rusqlite",
+            "axum",
+        ],
+    ),
     ("ingress", &["crate::cli", "crate::server", "rusqlite"]),
     ("config", &["crate::ledger", "crate::ingress", "crate::cli"]),
 ];
