@@ -108,7 +108,7 @@ pub fn free_address() -> SocketAddr {
 /// A process that ends with its handle. Its standard error goes to a log file, whose end is shown
 /// when a test fails.
 #[derive(Debug)]
-struct Running {
+pub(crate) struct Running {
     child: Child,
     log: PathBuf,
 }
@@ -128,7 +128,7 @@ impl Running {
     }
 
     /// Starts a process whose first line may never come.
-    fn start_unready(
+    pub(crate) fn start_unready(
         command: &mut Command,
         log: &Path,
     ) -> (Self, std::sync::mpsc::Receiver<String>) {
@@ -159,7 +159,7 @@ impl Running {
         )
     }
 
-    fn signal(&self, signal: libc::c_int) {
+    pub(crate) fn signal(&self, signal: libc::c_int) {
         let pid = libc::pid_t::try_from(self.child.id()).expect("a pid fits");
         // SAFETY: the child has not been waited for, so the pid is its own.
         let sent = unsafe { libc::kill(pid, signal) };
