@@ -334,9 +334,9 @@ fn answers_of_the_bulk_lane_are_those_of_the_code() {
 #[test]
 fn a_frame_lies_as_its_table_says() {
     let header = Header {
-        chunk: ChunkRef(Digest([7; 32]), 0x0302_01),
+        chunk: ChunkRef(Digest([7; 32]), 0x0003_0201),
         encoding: Encoding::Zstd,
-        stored: 0x0102_03,
+        stored: 0x0001_0203,
     };
     let bytes = header.encode();
     let rows = table("| offset | bytes | what |");

@@ -414,6 +414,10 @@ fn what_is_said_of_files_survives_being_written() {
         serde_json::from_str::<AnnouncementReply>(&text).unwrap(),
         reply
     );
+}
+
+#[test]
+fn what_is_said_of_frames_survives_being_written() {
     let reply = ChunksReply {
         frames: 7,
         exceptions: vec![
@@ -426,7 +430,7 @@ fn what_is_said_of_files_survives_being_written() {
                 fault: FrameRefusal::NotAnnounced,
             },
         ],
-        received: vec![file],
+        received: vec![FileId::from_bytes([3; 16])],
     };
     let text = serde_json::to_string(&reply).unwrap();
     assert_eq!(serde_json::from_str::<ChunksReply>(&text).unwrap(), reply);
