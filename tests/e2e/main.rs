@@ -5,7 +5,6 @@
     reason = "a test's tasks end with the test"
 )]
 
-mod cli_input;
 mod hostile_central;
 mod hostile_cli;
 mod hostile_ingress;

@@ -96,6 +96,18 @@ fn agent_and_server_never_see_each_other() {
 /// What each module of a crate may not mention.
 const AGENT: &[(&str, &[&str])] = &[
     (
+        "chunker",
+        &[
+            "crate::store",
+            "crate::sync",
+            "crate::link",
+            "crate::intake",
+            "crate::cli",
+            "crate::agent",
+            "rusqlite",
+        ],
+    ),
+    (
         "store",
         &[
             "crate::sync",
@@ -140,15 +152,21 @@ const SERVER: &[(&str, &[&str])] = &[
         "ledger",
         &[
             "crate::ingress",
+            "crate::vault",
+            "crate::inspection",
             "crate::cli",
             "crate::server",
             "axum",
             "hyper",
         ],
     ),
+    // Of the ledger it knows names of objects, and no verb.
     (
         "vault",
         &[
+            "crate::ledger::Ledger",
+            "crate::ledger::sqlite",
+            "FileLedger",
             "crate::ingress",
             "crate::cli",
             "crate::server",
@@ -157,8 +175,36 @@ const SERVER: &[(&str, &[&str])] = &[
             "axum",
         ],
     ),
-    ("ingress", &["crate::cli", "crate::server", "rusqlite"]),
-    ("config", &["crate::ledger", "crate::ingress", "crate::cli"]),
+    (
+        "inspection",
+        &[
+            "crate::ingress",
+            "crate::cli",
+            "crate::server",
+            "rusqlite",
+            "axum",
+            "hyper",
+        ],
+    ),
+    (
+        "ingress",
+        &[
+            "crate::inspection",
+            "crate::cli",
+            "crate::server",
+            "rusqlite",
+        ],
+    ),
+    (
+        "config",
+        &[
+            "crate::ledger",
+            "crate::vault",
+            "crate::inspection",
+            "crate::ingress",
+            "crate::cli",
+        ],
+    ),
 ];
 
 #[test]
@@ -166,7 +212,8 @@ fn modules_depend_one_way() {
     for (folder, rules) in [("agent/src", AGENT), ("server-endpoint/src", SERVER)] {
         for (module, forbidden) in rules {
             let mut sources = sources_below(&root().join(folder).join(module));
-            sources.push(root().join(folder).join(format!("{module}.rs")));
+            let head = root().join(folder).join(format!("{module}.rs"));
+            sources.extend(head.exists().then_some(head));
             // A module's own tests may put it into its surroundings.
             for path in sources.iter().filter(|path| !path.ends_with("tests.rs")) {
                 let text = std::fs::read_to_string(path).unwrap();
@@ -194,7 +241,7 @@ fn files_open_with_what_they_are_for_and_stay_readable() {
                 path.display()
             );
             let lines = text.lines().count();
-            assert!(lines <= 1_100, "{} has {lines} lines", path.display());
+            assert!(lines <= 700, "{} has {lines} lines", path.display());
         }
     }
 }

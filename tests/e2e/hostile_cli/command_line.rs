@@ -1,27 +1,67 @@
 //! Bad input to every command and option of both programs: a clear error that names what is wrong, the
-//! exit code that says who must act, and never a panic or a secret.
+//! exit code that says who must act, and nothing is done.
 
+use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use harness::processes::{Branch, Central, binary, sandbox, succeeded, text, ticket};
 
-const FIX_INPUT: i32 = 2;
-const CALL_IT: i32 = 70;
-const TRY_AGAIN: i32 = 75;
+use super::{FIX_INPUT, agent, assert_said, lonely};
+
+#[tokio::test]
+async fn standard_input_is_read_no_further_than_it_could_be_accepted() {
+    let (_sandbox, _central, mut branch) = lonely();
+    branch.start();
+    for args in [
+        vec!["ticket", "new", "-s", "a"],
+        vec!["ticket", "new", "-s", "a", "-d", "-"],
+        vec!["ticket", "comment", "LYN-000001"],
+    ] {
+        let mut command = agent(&branch.config());
+        command
+            .args(&args)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("run branchline-agent");
+        let mut input = child.stdin.take().expect("stdin is piped");
+        let mut taken = 0;
+        while input.write_all(&[b'x'; 4_096]).is_ok() {
+            taken += 4_096;
+        }
+        let output = child.wait_with_output().expect("wait");
+        assert_said(
+            &output,
+            FIX_INPUT,
+            &["16000 characters", "(fix the input)"],
+            "endless input",
+        );
+        // What the pipe holds comes on top of what was read.
+        assert!(taken < 256 * 1024, "{args:?}: {taken} bytes were taken");
+    }
+    let new = ["ticket", "new", "-s", "a"];
+    let longest = "\u{1f5a8}".repeat(16_000);
+    for line_end in ["", "\n", "\r\n"] {
+        succeeded(&branch.cli_with_input(&new, format!("{longest}{line_end}").as_bytes()));
+    }
+    let longer = branch.cli_with_input(&new, format!("{longest}x\n").as_bytes());
+    assert_said(
+        &longer,
+        FIX_INPUT,
+        &["16001 characters"],
+        "one character more",
+    );
+    assert_said(
+        &branch.cli_with_input(&new, b"\n\n"),
+        FIX_INPUT,
+        &["description must not be empty"],
+        "blank lines",
+    );
+    assert_eq!(branch.status().await.waiting, 3);
+}
 
 /// What was asked, which exit code it must end with, and what the error must say.
 type Case<'a> = (&'a [&'a str], i32, &'a str);
-
-fn check(output: &Output, asked: &str, code: i32, says: &str) {
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{asked}: {said}");
-    assert!(
-        said.contains(says),
-        "{asked}: {said:?} does not say {says:?}"
-    );
-    assert!(!said.contains("panicked"), "{asked}: {said}");
-}
 
 #[tokio::test]
 async fn what_a_person_gets_wrong_on_the_agents_command_line() {
@@ -143,7 +183,7 @@ async fn what_a_person_gets_wrong_on_the_agents_command_line() {
         (&["doctor", "--loud"], FIX_INPUT, "--loud"),
     ];
     for (args, code, says) in cases {
-        check(&branch.cli(args), &format!("{args:?}"), *code, says);
+        assert_said(&branch.cli(args), *code, &[says], &format!("{args:?}"));
     }
     let not_text = std::ffi::OsString::from_vec(vec![b'a', 0xff, b'b']);
     let mut command = Command::new(binary("branchline-agent"));
@@ -152,17 +192,14 @@ async fn what_a_person_gets_wrong_on_the_agents_command_line() {
         .arg(branch.config())
         .args(["ticket", "new", "-d", "x", "-s"])
         .arg(not_text);
-    check(&command.output().unwrap(), "not UTF-8", FIX_INPUT, "UTF-8");
-    let endless = vec![b'x'; 10 * 1024 * 1024];
-    let output = branch.cli_with_input(&["ticket", "new", "-s", "a"], &endless);
-    check(
-        &output,
-        "10 MiB on standard input",
+    assert_said(
+        &command.output().unwrap(),
         FIX_INPUT,
-        "16000 characters",
+        &["UTF-8"],
+        "not UTF-8",
     );
     let output = branch.cli_with_input(&["ticket", "new", "-s", "a"], &[b'a', 0xff]);
-    check(&output, "bytes that are no text", FIX_INPUT, "UTF-8");
+    assert_said(&output, FIX_INPUT, &["UTF-8"], "bytes that are no text");
     assert_eq!(
         branch.status().await.waiting,
         1,
@@ -209,86 +246,6 @@ async fn every_listing_is_json_for_scripts() {
     }
 }
 
-#[tokio::test]
-async fn a_configuration_that_cannot_be_used_is_named_and_shows_no_secret() {
-    let sandbox = sandbox();
-    let central = Central::init(sandbox.path());
-    let branch = Branch::join(sandbox.path(), &central, "LYN", central.address);
-    let good = std::fs::read_to_string(branch.config()).unwrap();
-    let elsewhere = good.replace("http://127.0.0.1", "http://192.0.2.1");
-    let encrypted = good.replace("http://", "https://");
-    let configurations: &[(&str, &str)] = &[
-        ("", "missing field `server`"),
-        ("server = 7", "line 1"),
-        ("server = \"x\"\nservre = 1", "unknown field `servre`"),
-        ("not toml", "agent.toml"),
-        (&elsewhere, "only plain HTTP to this machine"),
-        (&encrypted, "only plain HTTP to this machine"),
-        (
-            &format!("{good}journal_limit_mib = 0"),
-            "journal_limit_mib = 0",
-        ),
-        (
-            &format!("{good}retention_days = 99999"),
-            "retention_days = 99999",
-        ),
-    ];
-    for (configuration, says) in configurations {
-        std::fs::write(branch.config(), configuration).unwrap();
-        check(
-            &branch.start_expecting_failure(),
-            configuration,
-            CALL_IT,
-            says,
-        );
-    }
-    std::fs::write(branch.config(), &good).unwrap();
-    let registration = branch.folder().join("registration.toml");
-    let whole = std::fs::read_to_string(&registration).unwrap();
-    let secret = whole
-        .split("secret = \"")
-        .nth(1)
-        .unwrap()
-        .split('"')
-        .next()
-        .unwrap()
-        .to_owned();
-    for broken in [
-        whole.replace("agent = ", "agnet = "),
-        whole.replace("\"LYN\"", "\"lyn\""),
-    ] {
-        std::fs::write(&registration, broken).unwrap();
-        let output = branch.start_expecting_failure();
-        check(
-            &output,
-            "a broken registration",
-            CALL_IT,
-            "registration.toml",
-        );
-        let said = text(&output.stderr) + &text(&output.stdout);
-        assert!(!said.contains(&secret), "{said}");
-    }
-    std::fs::remove_file(&registration).unwrap();
-    check(
-        &branch.start_expecting_failure(),
-        "no registration",
-        CALL_IT,
-        "registration.toml",
-    );
-    check(
-        &branch.cli(&["status"]),
-        "no agent",
-        TRY_AGAIN,
-        "does not answer",
-    );
-    check(
-        &branch.cli(&["queue", "list"]),
-        "no journal",
-        CALL_IT,
-        "journal",
-    );
-}
-
 #[test]
 fn what_a_person_gets_wrong_on_the_servers_command_line() {
     let sandbox = sandbox();
@@ -296,8 +253,6 @@ fn what_a_person_gets_wrong_on_the_servers_command_line() {
     let cases: &[Case] = &[
         (&[], FIX_INPUT, "Usage"),
         (&["serve", "--listen", "here"], FIX_INPUT, "here"),
-        (&["serve", "--listen", "0.0.0.0:0"], FIX_INPUT, "loopback"),
-        (&["serve", "--listen", "[::]:0"], FIX_INPUT, "loopback"),
         (&["branch", "add"], FIX_INPUT, "CODE"),
         (
             &["branch", "add", "lyn"],
@@ -325,14 +280,19 @@ fn what_a_person_gets_wrong_on_the_servers_command_line() {
         (&["audit", "/nowhere"], FIX_INPUT, "/nowhere"),
     ];
     for (args, code, says) in cases {
-        check(&central.cli(args), &format!("{args:?}"), *code, says);
+        assert_said(&central.cli(args), *code, &[says], &format!("{args:?}"));
     }
     let mut elsewhere = Command::new(binary("branchline-server"));
     elsewhere
         .arg("--data-dir")
         .arg(sandbox.path().join("nothing"))
         .args(["tickets", "list"]);
-    check(&elsewhere.output().unwrap(), "no ledger", FIX_INPUT, "init");
+    assert_said(
+        &elsewhere.output().unwrap(),
+        FIX_INPUT,
+        &["init"],
+        "no ledger",
+    );
     let branches = succeeded(&central.cli(&["branch", "list", "--json"]));
     assert!(
         !branches.contains("LYN"),

@@ -1,0 +1,374 @@
+//! Registrations, settings and places that are none, taken or unreadable.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use harness::processes::{binary, succeeded, text};
+
+use super::{
+    CALL_IT, FIX_INPUT, FOUND_SOMETHING, TRY_AGAIN, agent, assert_said, end, lonely, secret_of,
+    start,
+};
+
+#[test]
+fn a_registration_that_is_none_is_refused_without_showing_the_secret() {
+    let (_sandbox, _central, branch) = lonely();
+    let path = branch.folder().join("registration.toml");
+    let whole = fs::read_to_string(&path).expect("a registration");
+    let secret = secret_of(&branch);
+    let agent_id = whole
+        .split("agent = \"")
+        .nth(1)
+        .expect("an agent")
+        .split('"')
+        .next()
+        .expect("an id");
+    let broken = [
+        String::new(),
+        "\u{0}\u{1}\u{2}".to_owned(),
+        format!("secret = \"{secret}\""),
+        format!("{secret} = 1"),
+        format!("\"missing field {secret}\" = 1"),
+        format!("secret = {secret}"),
+        format!("secret = \"{secret}"),
+        format!("branch = \"{secret}\""),
+        whole.replace("ordinal = 1", &format!("ordinal = \"{secret}\"")),
+        whole.replace("ordinal = 1", "ordinal = 0"),
+        whole.replace("ordinal = 1", "ordinal = 65536"),
+        whole.replace("ordinal = 1", "ordinal = 1.5"),
+        whole.replace(agent_id, &secret),
+        whole.replace(&secret, agent_id),
+        whole.replace(&secret, &secret.to_uppercase()),
+        whole.replace(&secret, &format!("{secret}{secret}")),
+        whole.replace(&format!("\"{secret}\""), &format!("[\"{secret}\"]")),
+        format!("{whole}{whole}"),
+        format!("{whole}comment = \"{secret}\"\n"),
+    ];
+    for text_of in &broken {
+        fs::write(&path, text_of).expect("write");
+        let output = branch.start_expecting_failure();
+        assert_said(
+            &output,
+            CALL_IT,
+            &["registration.toml: ", "(call IT)"],
+            text_of,
+        );
+        let doctor = branch.cli(&["doctor"]);
+        assert_eq!(doctor.status.code(), Some(FOUND_SOMETHING), "{text_of}");
+        for said in [
+            &output.stdout,
+            &output.stderr,
+            &doctor.stdout,
+            &doctor.stderr,
+        ] {
+            let said = text(said).to_lowercase();
+            assert!(!said.contains(&secret), "{text_of}: {said}");
+        }
+    }
+    fs::write(&path, [0xff, 0xfe]).expect("write");
+    assert_said(
+        &branch.start_expecting_failure(),
+        CALL_IT,
+        &["registration.toml"],
+        "no text",
+    );
+    fs::remove_file(&path).expect("remove");
+    fs::create_dir(&path).expect("a folder in its place");
+    assert_said(
+        &branch.start_expecting_failure(),
+        CALL_IT,
+        &["registration.toml"],
+        "a folder",
+    );
+}
+
+/// Whoever can read it can speak for the branch. Filing goes on all the same, and IT is told.
+#[tokio::test]
+async fn a_registration_that_others_can_read_is_told_and_stops_nobody() {
+    let (_sandbox, mut central, mut branch) = lonely();
+    central.start();
+    let path = branch.folder().join("registration.toml");
+    for mode in [0o644, 0o640, 0o604] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
+        branch.start();
+        branch.file("Filed all the same").await;
+        branch.wait_drained().await;
+        assert!(
+            branch
+                .log()
+                .contains("others than its owner can read the registration")
+        );
+        let doctor = branch.cli(&["doctor"]);
+        assert_eq!(doctor.status.code(), Some(FOUND_SOMETHING), "{mode:o}");
+        assert!(
+            text(&doctor.stdout).contains("others than its owner"),
+            "{mode:o}"
+        );
+        branch.kill();
+    }
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("chmod");
+    branch.start();
+    assert_eq!(branch.cli(&["doctor"]).status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_plainly_this_machine_is_refused_with_the_reason() {
+    let (_sandbox, mut central, mut branch) = lonely();
+    let good = fs::read_to_string(branch.config()).expect("a configuration");
+    let own = format!("http://{}", central.address);
+    for server in [
+        "",
+        "127.0.0.1:8470",
+        "https://127.0.0.1:8470",
+        "http://10.0.0.1",
+        "http://0.0.0.0:1",
+        "http://[::]:1",
+        "http://127.0.0.1.example.org",
+        "http://localhost@192.0.2.1",
+        "http://user:pass@127.0.0.1:1",
+        "http://127.0.0.1:1/path",
+        "http://127.0.0.1:1?a=b",
+        "http://127.0.0.1:1#c",
+        "http://127.0.0.1:99999",
+        "http://",
+        "http://[::1",
+        "ftp://127.0.0.1",
+        "unix:/run/x.sock",
+        "file:///etc/passwd",
+        "http://\\u001b[31m",
+    ] {
+        fs::write(branch.config(), good.replace(&own, server)).expect("write");
+        let output = branch.start_expecting_failure();
+        assert_said(
+            &output,
+            CALL_IT,
+            &["server = ", "only plain HTTP to this machine", "(call IT)"],
+            server,
+        );
+    }
+    central.start();
+    for server in [
+        format!("{own}/"),
+        format!(" {own} "),
+        format!("{own}//"),
+        own.replace("http://", "HTTP:"),
+    ] {
+        fs::write(branch.config(), good.replace(&own, &server)).expect("write");
+        branch.start();
+        branch.file("Finds central all the same").await;
+        branch.wait_drained().await;
+        branch.kill();
+    }
+}
+
+#[tokio::test]
+async fn settings_files_that_cannot_be_read_are_named() {
+    let (sandbox, _central, branch) = lonely();
+    let odd = sandbox.path().join("odd.toml");
+    let link = sandbox.path().join("loop.toml");
+    std::os::unix::fs::symlink(&link, &link).expect("a loop");
+    fs::write(&odd, [b's', 0xff]).expect("write");
+    for path in [
+        Path::new("/nowhere/agent.toml"),
+        sandbox.path(),
+        Path::new("/dev/zero"),
+        Path::new("/dev/null"),
+        &link,
+        &odd,
+    ] {
+        for args in [
+            &["run"][..],
+            &["status"],
+            &["ticket", "list"],
+            &["queue", "list"],
+        ] {
+            let what = format!("{} {args:?}", path.display());
+            let name = path.display().to_string();
+            let output = agent(path).args(args).output().expect("run");
+            assert_said(&output, CALL_IT, &[&name, "(call IT)"], &what);
+        }
+        let doctor = agent(path).arg("doctor").output().expect("run");
+        assert_eq!(
+            doctor.status.code(),
+            Some(FOUND_SOMETHING),
+            "{}",
+            path.display()
+        );
+    }
+    fs::set_permissions(branch.config(), fs::Permissions::from_mode(0o000)).expect("chmod");
+    for folder in [sandbox.path(), branch.folder()] {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("let others pass");
+    }
+    let mut command = agent(&branch.config());
+    // SAFETY: only asks who this process is.
+    if unsafe { libc::geteuid() } == 0 {
+        command.uid(65_534).gid(65_534);
+    }
+    match command.arg("status").output() {
+        Ok(output) => assert_said(
+            &output,
+            CALL_IT,
+            &["agent.toml", "ermission denied"],
+            "not readable",
+        ),
+        Err(fault) => println!("another user may not run the programs here: {fault}"),
+    }
+}
+
+#[test]
+fn places_that_are_taken_or_cannot_be_are_named_and_left_alone() {
+    let (sandbox, _central, branch) = lonely();
+    let good = fs::read_to_string(branch.config()).expect("a configuration");
+    let precious = sandbox.path().join("precious");
+    fs::write(&precious, "not a socket").expect("write");
+    let (data, socket) = (
+        branch.data().display().to_string(),
+        branch.socket().display().to_string(),
+    );
+    let precious_text = precious.display().to_string();
+    let long = format!("{}/{}", sandbox.path().display(), "s".repeat(120));
+    let below = format!("{precious_text}/below");
+    let folder = branch.folder().display().to_string();
+    for (key, from, to, words) in [
+        ("data_dir", &data, precious_text.as_str(), "data_dir"),
+        ("data_dir", &data, &below, "data_dir"),
+        ("data_dir", &data, "", "whole path"),
+        ("data_dir", &data, "data", "whole path"),
+        ("data_dir", &data, "/proc/nowhere", "data_dir"),
+        ("socket", &socket, &precious_text, "not a socket"),
+        ("socket", &socket, &folder, "not a socket"),
+        ("socket", &socket, &long, "SUN_LEN"),
+        ("socket", &socket, &below, "listen on"),
+        ("socket", &socket, "/proc/agent.sock", "listen on"),
+        ("socket", &socket, "", "whole path"),
+        ("socket", &socket, "agent.sock", "whole path"),
+    ] {
+        let what = format!("{key} = {to:.60}");
+        let line = |value: &str| format!("{key} = {value:?}");
+        fs::write(branch.config(), good.replace(&line(from), &line(to))).expect("write");
+        assert_said(
+            &branch.start_expecting_failure(),
+            CALL_IT,
+            &[words, "(call IT)"],
+            &what,
+        );
+        assert_eq!(
+            fs::read_to_string(&precious).expect("still there"),
+            "not a socket",
+            "{what}"
+        );
+    }
+    // A folder that is missing is made.
+    let deep = sandbox.path().join("not/there/yet");
+    let moved = good.replace(&socket, &format!("{}/agent.sock", deep.display()));
+    fs::write(
+        branch.config(),
+        moved.replace(&data, &format!("{}/data", deep.display())),
+    )
+    .expect("write");
+    let mut running = start(agent(&branch.config()).arg("run"));
+    succeeded(&branch.cli(&["ticket", "new", "-s", "a", "-d", "b"]));
+    end(&mut running);
+}
+
+#[test]
+fn central_refuses_settings_and_ledgers_that_are_none() {
+    let (sandbox, central, _branch) = lonely();
+    let settings = central.folder().join("server.toml");
+    for (text_of, words) in [
+        ("lisen = 1", "unknown field `lisen`"),
+        ("listen = 8470", "line 1"),
+        ("listen = \"here\"", "line 1"),
+        ("drain_seconds = -1", "line 1"),
+        ("drain_seconds = 301", "drain_seconds"),
+        ("log_format = \"xml\"", "unknown variant"),
+        ("= =", "line 1"),
+    ] {
+        fs::write(&settings, text_of).expect("write");
+        for args in [
+            &["serve"][..],
+            &["tickets", "list"],
+            &["branch", "add", "PAR"],
+            &["init"],
+        ] {
+            assert_said(
+                &central.cli(args),
+                FIX_INPUT,
+                &["server.toml", words, "(fix the input)"],
+                text_of,
+            );
+        }
+    }
+    fs::remove_file(&settings).expect("remove");
+    let ledger = fs::read(central.folder().join("ledger.db")).expect("a ledger");
+    let noise: Vec<u8> = (0..50_000).map(|_| fastrand::u8(..)).collect();
+    for (what, bytes) in [
+        ("noise", noise),
+        ("text", b"no ledger".repeat(9_000)),
+        ("cut off", ledger[..5_000].to_vec()),
+    ] {
+        let place = sandbox
+            .path()
+            .join(format!("central-{}", what.replace(' ', "-")));
+        fs::create_dir(&place).expect("a folder");
+        fs::write(place.join("ledger.db"), &bytes).expect("write");
+        for args in [
+            &["serve", "--listen", "127.0.0.1:0"][..],
+            &["tickets", "list"],
+            &["branch", "add", "PAR"],
+            &["init"],
+        ] {
+            let mut command = Command::new(binary("branchline-server"));
+            let output = command
+                .arg("--data-dir")
+                .arg(&place)
+                .args(args)
+                .output()
+                .expect("run");
+            assert_said(
+                &output,
+                CALL_IT,
+                &["ledger", "(call IT)"],
+                &format!("{what} {args:?}"),
+            );
+            assert_eq!(
+                fs::read(place.join("ledger.db")).expect("read"),
+                bytes,
+                "{what}: the file was changed"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_is_named() {
+    let (_sandbox, _central, branch) = lonely();
+    let good = fs::read_to_string(branch.config()).expect("a configuration");
+    for (configuration, says) in [
+        ("", "missing field `server`"),
+        ("server = 7", "line 1"),
+        ("server = \"x\"\nservre = 1", "unknown field `servre`"),
+        ("not toml", "agent.toml"),
+        (
+            &format!("{good}journal_limit_mib = 0"),
+            "journal_limit_mib = 0",
+        ),
+        (
+            &format!("{good}retention_days = 99999"),
+            "retention_days = 99999",
+        ),
+    ] {
+        fs::write(branch.config(), configuration).expect("write");
+        let output = branch.start_expecting_failure();
+        assert_said(&output, CALL_IT, &[says, "(call IT)"], configuration);
+    }
+    fs::write(branch.config(), &good).expect("write");
+    fs::remove_file(branch.folder().join("registration.toml")).expect("remove");
+    let output = branch.start_expecting_failure();
+    assert_said(&output, CALL_IT, &["registration.toml"], "no registration");
+    let output = branch.cli(&["status"]);
+    assert_said(&output, TRY_AGAIN, &["does not answer"], "no agent");
+}
