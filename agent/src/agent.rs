@@ -11,7 +11,7 @@ use crate::config::{Config, Registration};
 use crate::intake::local_api::{self, Desk, Identity};
 use crate::link::Link;
 use crate::platform::{LocalListener, restrict_to_owner};
-use crate::store::{Store, StoreSettings};
+use crate::store::{ChunkBounds, Store, StoreSettings};
 use crate::sync::{Appended, SyncLoop};
 
 /// How long requests under way may take at shutdown; what is saved is saved either way.
@@ -32,13 +32,17 @@ pub async fn run(
         limit_bytes: config.journal_limit_bytes(),
         branch: registration.branch.clone(),
         ordinal: registration.ordinal,
+        chunks: ChunkBounds {
+            quota_bytes: config.files.quota_bytes(),
+            reserve_bytes: config.files.reserve_bytes(),
+        },
     };
     let opened = tokio::task::spawn_blocking(move || Store::open(settings, crate::ids::now()));
     let store = Arc::new(opened.await??);
     restrict_to_owner(&config.data_dir).context("protect the data folder")?;
     let appended = Arc::new(Appended::default());
-    let (sync, status) =
-        SyncLoop::new(store.clone(), link, appended.clone(), config.retention()).await?;
+    let retention = config.retention();
+    let (sync, status) = SyncLoop::new(store.clone(), link, appended.clone(), retention).await?;
     let identity = Identity {
         branch: registration.branch,
         ordinal: registration.ordinal,
@@ -55,6 +59,8 @@ pub async fn run(
 
     let tasks = TaskTracker::new();
     tasks.spawn(sync.run(shutdown.clone()));
+    let (files, ended) = (desk.store.clone(), shutdown.clone());
+    tasks.spawn(async move { files.keep_files(retention, ended).await });
     tasks.spawn(local_api::serve(listener, desk, shutdown.clone()));
     ready();
     shutdown.cancelled().await;

@@ -8,12 +8,13 @@
 //!                        └──────────────────────── feed ────────────────────────┘
 //! ```
 //!
-//! [`intake`] is how work enters, [`store`] the only SQL, [`sync`] the one loop that owns the state of
+//! [`intake`] is how work enters, [`chunker`] cuts files, [`store`] is the only SQL, [`sync`] the one loop that owns the state of
 //! the exchange, [`link`] the only network code. Dependency runs one way: `intake` and `sync` use
 //! `store`, `sync` uses `link`; neither `store` nor `link` knows who uses it. A test reads the sources
 //! and keeps it so.
 
 pub mod agent;
+pub mod chunker;
 pub mod cli;
 pub mod config;
 pub mod ids;

@@ -18,14 +18,20 @@
 //! `exception`; a file that cannot be opened is moved aside whole, what can still be read of it is
 //! carried into a new one, and the agent starts all the same ([`recovery`]).
 
+pub mod chunks;
+mod file_states;
 pub mod files;
 pub mod filing;
 pub mod inspect;
+mod keeping;
 mod outgoing;
 mod readers;
 pub mod recovery;
 mod tickets;
 mod upkeep;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 
@@ -35,10 +41,13 @@ use branchline_protocol::id::{BranchCode, Digest, Seq, StreamId};
 use branchline_protocol::sender::StreamState;
 use branchline_protocol::time::UnixMillis;
 use rusqlite::{Connection, OptionalExtension};
+use tokio::sync::Notify;
 
+pub use chunks::ChunkBounds;
 pub use outgoing::LoadedOperations;
 pub use upkeep::StoreFacts;
 
+use chunks::ChunkStore;
 use readers::Readers;
 
 mod migrations {
@@ -65,6 +74,8 @@ pub struct StoreSettings {
     pub branch: BranchCode,
     /// Which of its agents, for ticket numbers.
     pub ordinal: u16,
+    /// How much room files may take.
+    pub chunks: ChunkBounds,
 }
 
 /// Why the store could not answer.
@@ -106,6 +117,9 @@ pub struct Store {
     writer: Writer,
     readers: Readers,
     settings: StoreSettings,
+    chunks: ChunkStore,
+    /// Told when there is something to collect.
+    collecting: Notify,
 }
 
 impl Store {
@@ -123,10 +137,13 @@ impl Store {
             Ok::<(), StartError>(())
         })?;
         let readers = Readers::new(path);
+        let chunks = ChunkStore::new(&settings.folder, settings.chunks);
         Ok(Self {
             writer,
             readers,
             settings,
+            chunks,
+            collecting: Notify::new(),
         })
     }
 

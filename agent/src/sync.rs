@@ -8,6 +8,7 @@ mod feed;
 mod link_state;
 mod retry;
 mod submission;
+mod upload_progress;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -30,6 +31,8 @@ use feed::FeedPoll;
 use link_state::LinkWatch;
 use retry::RetryDelay;
 use submission::Submitted;
+
+pub use upload_progress::UploadProgress;
 
 /// How long to wait after the store failed before trying again.
 const STORE_RETRY: Duration = Duration::from_secs(5);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use branchline_agent::store::StoreSettings;
+use branchline_agent::store::{ChunkBounds, StoreSettings};
 use branchline_protocol::id::BranchCode;
 use harness::processes::{Branch, Central, sandbox};
 
@@ -49,6 +49,7 @@ pub fn settings(data: &Path) -> StoreSettings {
         limit_bytes: 64 << 30,
         branch: "LYN".parse::<BranchCode>().expect("a branch code"),
         ordinal: 1,
+        chunks: ChunkBounds::default(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use branchline_agent::store::filing::{Ask, Filing, TicketDraft};
 use branchline_agent::store::inspect::Inspection;
-use branchline_agent::store::{JOURNAL_FILE, Store, StoreSettings};
+use branchline_agent::store::{ChunkBounds, JOURNAL_FILE, Store, StoreSettings};
 use branchline_protocol::chain::Position;
 use branchline_protocol::id::{OperationId, Seq, StreamId, TicketNumber};
 use branchline_protocol::operation::{Contact, Priority, Reporter};
@@ -27,6 +27,7 @@ fn settings(folder: &Path) -> StoreSettings {
         limit_bytes: 64 * 1024 * 1024,
         branch: "LYN".parse().unwrap(),
         ordinal: 1,
+        chunks: ChunkBounds::default(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use branchline_agent::store::filing::{Ask, Filing, TicketDraft};
-use branchline_agent::store::{Store, StoreSettings};
+use branchline_agent::store::{ChunkBounds, Store, StoreSettings};
 use branchline_agent_api::ClientError;
 use branchline_protocol::id::OperationId;
 use branchline_protocol::operation::{Priority, Reporter};
@@ -149,6 +149,7 @@ async fn fill(branch: &Branch) {
         limit_bytes: 64 << 30,
         branch: "LYN".parse().unwrap(),
         ordinal: 1,
+        chunks: ChunkBounds::default(),
     };
     let store = std::sync::Arc::new(Store::open(settings, UnixMillis(1)).unwrap());
     let mut under_way = tokio::task::JoinSet::new();

@@ -2,10 +2,10 @@
 
 use branchline_agent_api::OperationSaved;
 use branchline_durable_sqlite::{JobError, Lane, crash_point};
-use branchline_protocol::id::{OperationId, TicketId, TicketNumber};
+use branchline_protocol::id::{Digest, OperationId, TicketId, TicketNumber};
 use branchline_protocol::operation::{
-    Body, CommentAdded, Contact, FieldFault, Operation, Parsed, Priority, Reporter, TicketFiled,
-    TicketWithdrawn,
+    Body, CommentAdded, Contact, FieldFault, FileAttached, Operation, Parsed, Priority, Reporter,
+    TicketFiled, TicketWithdrawn,
 };
 use branchline_protocol::time::LocalTime;
 use rusqlite::{Connection, OptionalExtension};
@@ -44,6 +44,17 @@ pub enum Ask {
         number: TicketNumber,
         /// Why.
         reason: Option<String>,
+    },
+    /// A file for a ticket of this agent; its chunks are durable already.
+    File {
+        /// The ticket.
+        number: TicketNumber,
+        /// As given, made safe.
+        name: String,
+        /// Bytes.
+        size: u64,
+        /// BLAKE3 of the whole.
+        root: Digest,
     },
 }
 
@@ -142,6 +153,21 @@ fn save(
                 serial,
             )
         }
+        Ask::File {
+            number,
+            name,
+            size,
+            root,
+        } => {
+            let (ticket, serial) = open_ticket(connection, settings, &number)?;
+            let attached = FileAttached {
+                ticket,
+                name,
+                size,
+                root,
+            };
+            (Body::FileAttached(attached), serial)
+        }
     };
     let operation = Operation {
         id: filing.id,
@@ -194,6 +220,13 @@ fn insert(connection: &Connection, operation: &Operation, serial: u32) -> rusqli
             .prepare_cached("UPDATE ticket SET withdrawn = 1 WHERE serial = ?1")?
             .execute([serial])?;
     }
+    if let Body::FileAttached(file) = &operation.body {
+        connection
+            .prepare_cached(
+                "INSERT INTO file (id, position, serial, size) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute((id, position, serial, to_sql(file.size)))?;
+    }
     Ok(())
 }
 
@@ -231,6 +264,9 @@ fn repeat(
         }
         (Body::CommentAdded(old), Ask::Comment { text, .. }) => old.text == *text,
         (Body::TicketWithdrawn(old), Ask::Withdrawal { reason, .. }) => old.reason == *reason,
+        (Body::FileAttached(old), Ask::File { size, root, .. }) => {
+            old.size == *size && old.root == *root
+        }
         _ => false,
     };
     let ticket = saved.body.ticket().unwrap_or(saved.id.into());

@@ -14,8 +14,8 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::filing::checksum;
 use super::{
-    FEED_CURSOR, NewStream, SERIALS_USED, Store, StoreError, StreamRow, from_sql, head,
-    insert_stream, set_setting, setting, to_sql,
+    FEED_CURSOR, NewStream, SERIALS_USED, Store, StoreError, StreamRow, file_states, from_sql,
+    head, insert_stream, set_setting, setting, to_sql,
 };
 
 /// Operations read for sending.
@@ -272,6 +272,7 @@ fn acknowledge(
         )?
         .execute((to_sql(position), digest))?;
     // Submitted again after a restore of central, an operation may fare better than it did.
+    file_states::reconsider(connection, row.acknowledged, position)?;
     connection
         .prepare_cached(
             "DELETE FROM exception WHERE kind = 'rejected' AND position > ?1 AND position <= ?2",
@@ -309,6 +310,7 @@ fn apply_verdict(
                      VALUES (?1, 'rejected', ?2)",
                 )?
                 .execute((to_sql(position), reason))?;
+            file_states::reject(connection, position, crate::ids::now())?;
         }
     }
     Ok(())
@@ -317,6 +319,7 @@ fn apply_verdict(
 /// Central was restored: what it decided since is void, and the feed tells the rest again.
 fn forget_feed(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute("UPDATE ticket SET suffix = 1 WHERE suffix <> 1", [])?;
+    file_states::forget(connection)?;
     connection
         .execute("DELETE FROM exception WHERE kind = 'rejected'", [])
         .map(|_| ())
@@ -344,6 +347,9 @@ fn apply_event(connection: &Connection, event: &Event) -> rusqlite::Result<()> {
                 from_sql(position),
                 &Verdict::Rejected { reason },
             )
+        }
+        Some(EventBody::FileMoved { file, state }) => {
+            file_states::apply(connection, file, &state, crate::ids::now())
         }
         _ => Ok(()),
     }

@@ -189,6 +189,7 @@ fn carry_over(old: &Connection, new: &Connection) -> rusqlite::Result<usize> {
         }
     }
     close_gaps(new)?;
+    super::file_states::rebuild(new)?;
     Ok(kept)
 }
 

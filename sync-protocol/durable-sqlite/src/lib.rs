@@ -9,7 +9,7 @@
 //! - The linked SQLite is at least [`LEAST_SQLITE`]: 3.7.0 to 3.51.2 can lose committed WAL data when
 //!   two connections write and checkpoint (libsql#2271, litestream#1432).
 //!
-//! Recovery: SQLite's own, from the WAL, at the first open. After a commit that failed with an I/O
+//! Recovery: SQLite's own, from the WAL or the rollback journal, at the first open. After a commit that failed with an I/O
 //! error nobody knows what the disk holds, so the writer drops its connection and opens a new one,
 //! which reads the disk again; the jobs of that commit are told that it is not known.
 
@@ -19,6 +19,8 @@ mod open;
 mod writer;
 
 pub use job_queue::Lane;
-pub use open::{Durability, LEAST_SQLITE, OpenError, Settings, open_reader, open_writer};
+pub use open::{
+    Durability, Journaling, LEAST_SQLITE, OpenError, Settings, open_reader, open_writer,
+};
 pub use rusqlite;
 pub use writer::{CommitError, JobError, Writer};

@@ -18,23 +18,44 @@ pub enum Durability {
     Normal,
 }
 
+/// How a commit becomes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Journaling {
+    /// Changes go into a log and later into the file: the fewest syncs, and every byte written twice.
+    /// For many small commits.
+    Wal,
+    /// What is overwritten is kept aside until the commit, and what is added goes to its place at once:
+    /// every new byte is written once, at the price of four syncs a commit. For few large commits. A
+    /// commit keeps readers out while it writes.
+    Rollback,
+}
+
 /// How a file is opened.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// What a commit guarantees.
     pub durability: Durability,
+    /// How it does.
+    pub journaling: Journaling,
+    /// Bytes of a page of a new file; 4 KiB unless said.
+    pub page_bytes: u32,
     /// Page cache per connection, in KiB (P8).
     pub cache_kib: u32,
-    /// Pages of 4 KiB at which the file is full, if bounded (P8).
+    /// Pages at which the file is full, if bounded (P8).
     pub most_pages: Option<u32>,
+    /// Whether a new file can be made smaller again by `PRAGMA incremental_vacuum`.
+    pub shrinks: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             durability: Durability::Full,
+            journaling: Journaling::Wal,
+            page_bytes: 4_096,
             cache_kib: 2_048,
             most_pages: None,
+            shrinks: false,
         }
     }
 }
@@ -55,9 +76,9 @@ pub enum OpenError {
     },
 }
 
-/// The WAL file is cut back to this when it is reset, so that one burst does not keep the disk
+/// The log beside the file is cut back to this when it is reset, so that one burst does not keep the disk
 /// (WAL files grew to 115 GB elsewhere: codebase-memory-mcp#1137).
-const WAL_BYTES_KEPT: u32 = 16 * 1024 * 1024;
+const LOG_BYTES_KEPT: u32 = 16 * 1024 * 1024;
 /// How long a statement waits for another process's lock before it fails.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// Prepared statements kept per connection: all that either store has.
@@ -72,11 +93,21 @@ pub fn open_writer(path: &Path, settings: &Settings) -> Result<Connection, OpenE
         Durability::Normal => "NORMAL",
     };
     let pragmas = || -> rusqlite::Result<()> {
-        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        // These two have an effect on a file that holds nothing yet, and none on others.
+        connection.pragma_update(None, "page_size", settings.page_bytes)?;
+        if settings.shrinks {
+            connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        }
+        let mode = match settings.journaling {
+            Journaling::Wal => "WAL",
+            // Its header is overwritten and synced at the commit: no file is made, removed or cut.
+            Journaling::Rollback => "PERSIST",
+        };
+        connection.pragma_update_and_check(None, "journal_mode", mode, |_| Ok(()))?;
         connection.pragma_update(None, "synchronous", synchronous)?;
         connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
         connection
-            .pragma_update_and_check(None, "journal_size_limit", WAL_BYTES_KEPT, |_| Ok(()))?;
+            .pragma_update_and_check(None, "journal_size_limit", LOG_BYTES_KEPT, |_| Ok(()))?;
         if let Some(pages) = settings.most_pages {
             connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
         }
