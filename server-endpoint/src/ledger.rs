@@ -29,8 +29,8 @@ pub use files::{
     KeepChunks, KeptChunk, MoveFile, ObjectName, PlacedChunk, UploadBounds, Want,
 };
 pub use records::{
-    AgentRecord, BranchRecord, Comment, Contact, HeldOperation, NewAgent, StreamRecord, TicketFile,
-    TicketFilter, TicketRow, TicketState,
+    AgentRecord, BranchRecord, Comment, Contact, HeldOperation, NewAgent, StreamRecord,
+    TICKET_FILES, TicketFile, TicketFilter, TicketRow, TicketState,
 };
 
 /// What a verb of the ledger gives, later.

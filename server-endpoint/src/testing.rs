@@ -3,9 +3,12 @@
 
 use branchline_protocol::chain::Position;
 use branchline_protocol::exchange::{Continues, Credentials, Health};
-use branchline_protocol::id::{AgentId, BranchCode, OperationId, StreamId, TicketId, TicketNumber};
+use branchline_protocol::id::{
+    AgentId, BranchCode, Digest, OperationId, StreamId, TicketId, TicketNumber,
+};
 use branchline_protocol::operation::{
-    Body, CommentAdded, Contact, Operation, Priority, Reporter, TicketFiled, TicketWithdrawn,
+    Body, CommentAdded, Contact, FileAttached, Operation, Priority, Reporter, TicketFiled,
+    TicketWithdrawn,
 };
 use branchline_protocol::time::UnixMillis;
 
@@ -63,6 +66,16 @@ pub(crate) fn comment(word: &str, on: &str) -> Vec<u8> {
     let ticket = TicketId::from(operation_id(on));
     let text = format!("More on {on}");
     encode(word, Body::CommentAdded(CommentAdded { ticket, text }))
+}
+
+pub(crate) fn attachment(word: &str, on: &str, size: u64, root: Digest) -> Vec<u8> {
+    let body = FileAttached {
+        ticket: TicketId::from(operation_id(on)),
+        name: format!("{word}.pdf"),
+        size,
+        root,
+    };
+    encode(word, Body::FileAttached(body))
 }
 
 pub(crate) fn withdrawal(word: &str, of: &str) -> Vec<u8> {

@@ -14,7 +14,7 @@
 use crate::chain::Position;
 use crate::event::{Rejection, RejectionCode, Verdict};
 use crate::exchange::Continues;
-use crate::id::{BranchCode, Digest, OperationId, Seq, StreamId, TicketId, TicketNumber};
+use crate::id::{BranchCode, Digest, FileId, OperationId, Seq, StreamId, TicketId, TicketNumber};
 use crate::limits;
 use crate::operation::{Body, Malformed, Operation, Parsed, TicketFiled};
 
@@ -133,6 +133,8 @@ pub trait Known {
     fn operation(&mut self, id: OperationId) -> Result<Option<Verdict>, Self::Error>;
     /// The ticket with this id, of whichever branch.
     fn ticket(&mut self, id: TicketId) -> Result<Option<TicketFacts>, Self::Error>;
+    /// Whether a file with this id is there, of whichever agent.
+    fn file_taken(&mut self, id: FileId) -> Result<bool, Self::Error>;
     /// The highest suffix in use of this number, 1 where only the number itself is; `None` where it
     /// is free.
     fn highest_suffix(&mut self, given: &TicketNumber) -> Result<Option<u32>, Self::Error>;
@@ -306,6 +308,11 @@ fn judge_on_ticket<K: Known>(
             detail,
         ));
     };
+    // Its agent has no such operation (asked before), so whoever has this file is another agent.
+    if matches!(operation.body, Body::FileAttached(_)) && known.file_taken(operation.id.into())? {
+        let detail = "another agent has attached a file with this id; attach it again";
+        return Ok(rejected(Some(operation.id), RejectionCode::IdTaken, detail));
+    }
     if facts.withdrawn && matches!(operation.body, Body::TicketWithdrawn(_)) {
         let detail = "the ticket had been withdrawn before; nothing needs to be done";
         return Ok(rejected(

@@ -21,7 +21,7 @@ use branchline_protocol::chain::Position;
 use branchline_protocol::event::{Rejection, RejectionCode, Verdict, VerdictAt};
 use branchline_protocol::exchange::{Submission, SubmissionReply};
 use branchline_protocol::id::{
-    BranchCode, Digest, OperationId, Seq, StreamId, TicketId, TicketNumber,
+    BranchCode, Digest, FileId, OperationId, Seq, StreamId, TicketId, TicketNumber,
 };
 use branchline_protocol::operation::{Malformed, Operation, Parsed};
 use branchline_protocol::outcome::{Heard, Outcome, classify};
@@ -211,6 +211,10 @@ impl Known for Ledger {
             branch: ticket.branch.clone(),
             withdrawn: ticket.withdrawn,
         }))
+    }
+
+    fn file_taken(&mut self, _: FileId) -> Result<bool, Infallible> {
+        Ok(false)
     }
 
     fn highest_suffix(&mut self, given: &TicketNumber) -> Result<Option<u32>, Infallible> {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{Failure, block_on, open_ledger, output};
-use crate::ledger::{Ledger, TicketFile, TicketFilter, TicketRow};
+use crate::ledger::{FileRecord, Ledger, TicketFile, TicketFilter, TicketRow};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TicketsCommand {
@@ -160,6 +160,28 @@ fn show_file(file: &TicketFile) {
         output::line(&output::safe(&head));
         output::line(&output::safe(&comment.text));
     }
+    show_files(file);
+}
+
+fn show_files(file: &TicketFile) {
+    if file.files.is_empty() {
+        return;
+    }
+    output::line("");
+    let header = ["FILE", "STATE", "BYTES", "NAME"];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    rows.extend(file.files.iter().map(|file| {
+        vec![
+            file.id.to_string(),
+            file.state.word().to_owned(),
+            file.size.to_string(),
+            output::cell(&file.name, 60),
+        ]
+    }));
+    output::table(&rows);
+    if file.more_files {
+        output::line("and more files");
+    }
 }
 
 fn field(name: &str, value: &str) {
@@ -203,6 +225,7 @@ fn file_json(file: &TicketFile) -> impl Serialize {
             })
         })
         .collect();
+    let files: Vec<_> = file.files.iter().map(attached_json).collect();
     json!({
         "number": ticket.number,
         "given": ticket.filed.number,
@@ -220,8 +243,27 @@ fn file_json(file: &TicketFile) -> impl Serialize {
         "received_at": ticket.received_at.to_rfc3339(),
         "verdict": file.verdict,
         "comments": comments,
+        "files": files,
+        "more_files": file.more_files,
         "withdrawn": file.withdrawn.as_ref().map(|(at, withdrawn)| {
             json!({ "at": at, "reason": withdrawn.reason })
         }),
+    })
+}
+
+fn attached_json(file: &FileRecord) -> impl Serialize {
+    json!({
+        "file": file.id,
+        "name": file.name,
+        "size": file.size,
+        "root": file.root,
+        "state": file.state,
+        "state_since": file.state_since.to_rfc3339(),
+        "attached_at": file.attached_at,
+        "reporter": file.reporter,
+        "held_bytes": file.held_bytes,
+        "sniffed": file.sniffed,
+        "disguised": file.disguised,
+        "trouble": file.trouble,
     })
 }

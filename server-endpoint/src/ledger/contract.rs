@@ -7,7 +7,9 @@ use branchline_protocol::id::Seq;
 use super::{Acknowledged, Ledger, TicketFilter};
 use crate::testing::TestAgent;
 
+pub(crate) mod announcing;
 pub(crate) mod appending;
+pub(crate) mod attached;
 pub(crate) mod reading;
 pub(crate) mod verdicts;
 
@@ -30,6 +32,10 @@ macro_rules! contract_tests {
             the_feed_gives_what_concerns_the_branch_in_pages,
             agents_are_registered_and_heard_of,
             tickets_are_listed_and_shown);
+
+        $crate::ledger::contract::contract_tests!($make, announcing:
+            a_file_is_announced_brought_and_received,
+            attaching_makes_a_file_that_waits);
 
         #[tokio::test]
         async fn a_cursor_of_another_ledger_rewinds() {

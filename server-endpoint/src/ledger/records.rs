@@ -8,6 +8,8 @@ use branchline_protocol::id::{
 use branchline_protocol::operation::{TicketFiled, TicketWithdrawn};
 use branchline_protocol::time::{LocalTime, UnixMillis};
 
+use super::FileRecord;
+
 /// An agent to register.
 #[derive(Debug, Clone)]
 pub struct NewAgent {
@@ -128,9 +130,17 @@ pub struct TicketFile {
     pub verdict: Verdict,
     /// In the order in which central had them.
     pub comments: Vec<Comment>,
+    /// Its first files, in the order in which central had word of them; at most [`TICKET_FILES`].
+    pub files: Vec<FileRecord>,
+    /// It has more files than those.
+    pub more_files: bool,
     /// How the branch took it back.
     pub withdrawn: Option<(LocalTime, TicketWithdrawn)>,
 }
+
+/// Files shown with a ticket: more than a person looks through; a burst from a folder may have brought
+/// any number.
+pub const TICKET_FILES: usize = 1_000;
 
 /// A comment on a ticket.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@
 //!   are never changed or deleted, and their positions never used again.
 //! - The bytes of operations and events are stored as they came and never encoded again.
 //!
-//! Layout: `migrations/V1__ledger.sql`. A ticket's row holds what deciding and listing need; its
+//! Layout: `migrations/V1__ledger.sql`, and `V2__files.sql` for files (see [`files`]). A ticket's row holds what deciding and listing need; its
 //! subject and the rest are read from its operation's bytes.
 //!
 //! Recovery is SQLite's own. A ledger restored from a backup is noticed by the agents: their streams
@@ -75,10 +75,11 @@ impl SqliteLedger {
 
     async fn write<T: Send + 'static>(
         &self,
+        lane: Lane,
         job: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
         self.writer
-            .run(Lane::Control, job)
+            .run(lane, job)
             .await
             .map_err(|failed| match failed {
                 JobError::Job(own) => own,
@@ -87,6 +88,14 @@ impl SqliteLedger {
                 }
                 JobError::Commit(commit) => LedgerError::Away(commit.to_string()),
             })
+    }
+
+    /// Work for files, behind all work for tickets (P7).
+    fn write_bulk<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Pending<'_, T> {
+        Box::pin(self.write(Lane::Bulk, job))
     }
 
     fn read<T: Send + 'static>(
@@ -109,7 +118,9 @@ fn migrate(connection: &mut Connection) -> Result<(), LedgerError> {
 
 impl Ledger for SqliteLedger {
     fn append(&self, append: Append) -> Pending<'_, Appended> {
-        Box::pin(self.write(move |connection| append::append(connection, &append)))
+        Box::pin(self.write(Lane::Control, move |connection| {
+            append::append(connection, &append)
+        }))
     }
 
     fn feed(&self, branch: BranchCode, after: Option<String>) -> Pending<'_, FeedPage> {
@@ -121,7 +132,9 @@ impl Ledger for SqliteLedger {
     }
 
     fn register_agent(&self, agent: NewAgent) -> Pending<'_, AgentRecord> {
-        Box::pin(self.write(move |connection| agents::register(connection, agent)))
+        Box::pin(self.write(Lane::Control, move |connection| {
+            agents::register(connection, agent)
+        }))
     }
 
     fn agent(&self, id: AgentId) -> Pending<'_, Option<AgentRecord>> {

@@ -82,7 +82,7 @@ const LOG_BYTES_KEPT: u32 = 16 * 1024 * 1024;
 /// How long a statement waits for another process's lock before it fails.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// Prepared statements kept per connection: all that either store has.
-const STATEMENTS_KEPT: usize = 64;
+const STATEMENTS_KEPT: usize = 128;
 
 /// Opens the file for writing, makes it if it is missing, and recovers it if it was left in use.
 pub fn open_writer(path: &Path, settings: &Settings) -> Result<Connection, OpenError> {

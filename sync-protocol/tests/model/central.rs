@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use branchline_protocol::chain::Position;
 use branchline_protocol::event::{Event, EventBody, Rejection, Verdict, VerdictAt};
 use branchline_protocol::exchange::{FeedReply, Submission, SubmissionReply};
-use branchline_protocol::id::{Digest, OperationId, Seq, StreamId, TicketId, TicketNumber};
+use branchline_protocol::id::{Digest, FileId, OperationId, Seq, StreamId, TicketId, TicketNumber};
 use branchline_protocol::operation::{Body, Operation};
 use branchline_protocol::problem::{Problem, ProblemKind};
 use branchline_protocol::receiver::{
@@ -286,6 +286,11 @@ impl Known for Central {
             branch: ticket.number.branch.clone(),
             withdrawn: ticket.withdrawn,
         }))
+    }
+
+    /// One agent is all there is.
+    fn file_taken(&mut self, _: FileId) -> Result<bool, Infallible> {
+        Ok(false)
     }
 
     fn highest_suffix(&mut self, given: &TicketNumber) -> Result<Option<u32>, Infallible> {

@@ -2,7 +2,7 @@
 //! decides in.
 
 use branchline_protocol::event::Verdict;
-use branchline_protocol::id::{OperationId, TicketId, TicketNumber};
+use branchline_protocol::id::{FileId, OperationId, TicketId, TicketNumber};
 use branchline_protocol::receiver::{Known, Origin, TicketFacts};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
@@ -21,6 +21,7 @@ pub(super) struct KnownHere<'c> {
     by_id: CachedStatement<'c>,
     ticket: CachedStatement<'c>,
     suffix: CachedStatement<'c>,
+    file: CachedStatement<'c>,
 }
 
 impl<'c> KnownHere<'c> {
@@ -46,6 +47,7 @@ impl<'c> KnownHere<'c> {
                 "SELECT max(suffix) FROM tickets
                  WHERE branch = ?1 AND ordinal = ?2 AND serial = ?3",
             )?,
+            file: connection.prepare_cached("SELECT 1 FROM files WHERE id = ?1")?,
         })
     }
 }
@@ -79,6 +81,13 @@ impl Known for KnownHere<'_> {
             })
             .optional()?
             .transpose()
+    }
+
+    fn file_taken(&mut self, id: FileId) -> Result<bool, LedgerError> {
+        if self.nobodys.map(FileId::from) == Some(id) {
+            return Ok(false);
+        }
+        Ok(self.file.exists([id.as_bytes()])?)
     }
 
     fn highest_suffix(&mut self, given: &TicketNumber) -> Result<Option<u32>, LedgerError> {

@@ -5,8 +5,8 @@ use branchline_protocol::operation::{Body, Operation};
 use branchline_protocol::time::UnixMillis;
 use rusqlite::{Connection, Row, params};
 
-use super::columns;
-use crate::ledger::{Comment, LedgerError, TicketFile, TicketFilter, TicketRow};
+use super::{columns, files};
+use crate::ledger::{Comment, LedgerError, TICKET_FILES, TicketFile, TicketFilter, TicketRow};
 
 const TICKET_COLUMNS: &str = "branch, ordinal, serial, suffix, state, tickets.received_at, \
      operations.bytes, tickets.operation, operations.verdict";
@@ -70,9 +70,16 @@ pub(super) fn show(
         row: ticket(row)?,
         verdict: columns::verdict(row, 8)?,
         comments: Vec::new(),
+        files: Vec::new(),
+        more_files: false,
         withdrawn: None,
     };
-    add_history(connection, row.get(7)?, &mut file)?;
+    let ticket = row.get(7)?;
+    add_history(connection, ticket, &mut file)?;
+    // One more tells whether there are more.
+    file.files = files::reading::of_ticket(connection, ticket, TICKET_FILES + 1)?;
+    file.more_files = file.files.len() > TICKET_FILES;
+    file.files.truncate(TICKET_FILES);
     Ok(Some(file))
 }
 

@@ -3,7 +3,7 @@
 use branchline_protocol::chain::Position;
 use branchline_protocol::event::EventBody;
 use branchline_protocol::id::{OperationId, TicketId, TicketNumber};
-use branchline_protocol::operation::{Body, Operation, Parsed, TicketFiled};
+use branchline_protocol::operation::{Body, FileAttached, Operation, Parsed, TicketFiled};
 use branchline_protocol::receiver::Judgement;
 use branchline_protocol::time::UnixMillis;
 use rusqlite::{CachedStatement, Connection, params};
@@ -142,9 +142,36 @@ impl<'c> Store<'c> {
                 };
                 let ticket = self.ticket_row(file.ticket)?;
                 self.keep_event(row, &filing(&body, Some(ticket), false))?;
+                self.keep_file(row, operation, file, ticket)?;
                 Ok(0)
             }
         }
+    }
+
+    /// The file, as far as its operation tells: its chunks come on the bulk lane.
+    fn keep_file(
+        &self,
+        row: i64,
+        operation: &Operation,
+        file: &FileAttached,
+        ticket: i64,
+    ) -> Result<(), LedgerError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO files (file, id, agent, branch, ticket, size, root, state, state_since)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'waiting', ?8)",
+            )?
+            .execute(params![
+                row,
+                operation.id.as_bytes(),
+                self.agent.row,
+                self.agent.origin.branch.as_str(),
+                ticket,
+                to_integer(file.size),
+                file.root.0,
+                self.at.0
+            ])?;
+        Ok(())
     }
 
     fn keep_ticket(

@@ -1,0 +1,72 @@
+//! What inspection and people decide of a file.
+
+use branchline_protocol::file::FileState;
+use branchline_protocol::id::FileId;
+use branchline_protocol::limits;
+use branchline_protocol::text::clipped;
+use branchline_protocol::time::UnixMillis;
+use rusqlite::Connection;
+
+use super::rows::FileRow;
+use super::{reading, states};
+use crate::ledger::{FileRecord, LedgerError, MoveFile};
+
+/// `None` where the file is not as the caller saw it.
+pub(super) fn move_file(
+    connection: &Connection,
+    moved: MoveFile,
+) -> Result<Option<FileRecord>, LedgerError> {
+    let Some(mut file) = FileRow::find(connection, moved.file)? else {
+        return Ok(None);
+    };
+    if file.version != moved.version {
+        return Ok(None);
+    }
+    let state = bounded(moved.state);
+    if !states::may_move(&file.state, &state) {
+        // Whoever asks has seen the file as it is: this is a fault of this program.
+        return Err(LedgerError::Broken(format!(
+            "a file that is {} was to become {}",
+            file.state.word(),
+            state.word()
+        )));
+    }
+    states::enter(connection, &mut file, state, moved.at)?;
+    if moved.sniffed.is_some() {
+        file.sniffed = moved.sniffed;
+    }
+    file.disguised = moved.disguised;
+    file.save(connection)?;
+    reading::file(connection, moved.file)
+}
+
+/// What a scanner says is not longer than the protocol carries.
+fn bounded(state: FileState) -> FileState {
+    match state {
+        FileState::Infected { signature } => FileState::Infected {
+            signature: clipped(&signature, limits::SIGNATURE_CHARS).to_owned(),
+        },
+        FileState::Released { by } => FileState::Released {
+            by: clipped(&by, limits::USER_CHARS).to_owned(),
+        },
+        other => other,
+    }
+}
+
+/// A file in trouble stands back in the order of inspection as if it had only just come, so that those
+/// behind it have their turn.
+pub(super) fn note_trouble(
+    connection: &Connection,
+    file: FileId,
+    trouble: Option<String>,
+    at: UnixMillis,
+) -> Result<(), LedgerError> {
+    let Some(mut file) = FileRow::find(connection, file)? else {
+        return Ok(());
+    };
+    if trouble.is_some() && file.due.is_some() {
+        file.due = Some(states::due(at, file.size));
+    }
+    file.trouble = trouble.map(|words| clipped(&words, limits::DETAIL_CHARS).to_owned());
+    file.save(connection)
+}
