@@ -16,7 +16,7 @@ use branchline_protocol::exchange::Credentials;
 use branchline_protocol::id::{AgentId, BranchCode, Digest};
 use serde::Deserialize;
 
-pub use bulk::Bulk;
+pub use bulk::{Bulk, Timetable};
 pub use drop_folders::{DropFolder, TicketPer};
 pub use files::Files;
 

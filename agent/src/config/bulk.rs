@@ -1,6 +1,13 @@
 //! `[bulk]`: how fast files may go out. Read again while the agent runs.
+//!
+//! Stands beside `sync` on the data's way, which asks [`Timetable::at`] what holds now. Strict: what
+//! cannot be understood is named together with the right form, and never guessed at.
+
+mod timetable;
 
 use serde::Deserialize;
+
+pub use timetable::Timetable;
 
 /// `[bulk]` in `agent.toml`. Every key has a default.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -15,6 +22,11 @@ pub struct Bulk {
 impl Bulk {
     /// What cannot be understood, named.
     pub(super) fn fault(&self) -> Option<String> {
-        None
+        self.plan().err()
+    }
+
+    /// The rates, understood; the error names the entry and shows the right form.
+    pub fn plan(&self) -> Result<Timetable, String> {
+        Timetable::read(self.rate.as_deref(), &self.timetable)
     }
 }
