@@ -9,8 +9,8 @@ use harness::processes::{Branch, Central, sandbox, succeeded};
 
 use crate::memory::highest;
 use crate::report::{Report, at_least, at_most, mib, percentile, verdict};
-use crate::samples::incompressible;
 use crate::tickets::Tickets;
+use harness::samples::incompressible;
 
 const MIB: u64 = 1024 * 1024;
 /// Filings that show what is usual.

@@ -9,7 +9,6 @@ mod filing;
 mod intake;
 mod memory;
 mod report;
-mod samples;
 mod tickets;
 mod upload;
 mod wire;

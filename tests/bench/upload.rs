@@ -13,7 +13,7 @@ use harness::processes::{Branch, Central, sandbox, succeeded};
 use crate::intake::attach;
 use crate::memory::highest;
 use crate::report::{Report, at_least, mib, percentile, verdict};
-use crate::samples::{incompressible, log_lines};
+use harness::samples::{incompressible, log_lines};
 
 const MIB: u64 = 1024 * 1024;
 const FILE_MIB: u64 = 512;

@@ -5,5 +5,7 @@ pub mod chaos;
 pub mod clamd;
 pub mod crash_vfs;
 pub mod journal;
+pub mod middlebox;
 pub mod processes;
 pub mod raw_http;
+pub mod samples;

@@ -1,4 +1,4 @@
-//! Files to measure with, from seeds.
+//! Files to carry and to measure with, from seeds.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -48,4 +48,22 @@ pub fn log_lines(path: &Path, bytes: u64, first: u64) -> u64 {
     }
     file.sync_all().expect("sync");
     line
+}
+
+/// A file that says that it is so large, and holds `content` at its end and nothing before it.
+pub fn sparse(path: &Path, bytes: u64, content: &[u8]) {
+    use std::io::{Seek, SeekFrom};
+    let mut file = std::fs::File::create(path).expect("make a file");
+    let from = bytes - content.len() as u64;
+    file.seek(SeekFrom::Start(from)).expect("seek");
+    file.write_all(content).expect("write");
+    file.sync_all().expect("sync");
+}
+
+/// The hash of a file's content, as central names it.
+pub fn root_of(path: &Path) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let mut file = std::fs::File::open(path).expect("open a file");
+    std::io::copy(&mut file, &mut hasher).expect("read");
+    hasher.finalize().to_hex().to_string()
 }
