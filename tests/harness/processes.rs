@@ -11,11 +11,14 @@ use std::time::{Duration, Instant};
 
 use branchline_agent_api::{Client, FileTicket, OperationSaved, Status};
 use branchline_protocol::operation::{Contact, Priority};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long anything may take before a test gives up; far beyond what it should take, because
 /// machines are shared.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+/// The same for what becomes of files, which are carried, verified and scanned one after another.
+pub const FILE_PATIENCE: Duration = Duration::from_secs(240);
 
 /// The folder of a built program, built first if the sources are newer.
 pub fn binary(name: &str) -> PathBuf {
@@ -59,7 +62,16 @@ fn build() -> PathBuf {
 }
 
 /// Waits until `condition` gives something. Panics with `what` when it takes too long.
-pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    wait_within(PATIENCE, what, condition)
+}
+
+/// The same with another patience.
+pub fn wait_within<T>(
+    patience: Duration,
+    what: &str,
+    mut condition: impl FnMut() -> Option<T>,
+) -> T {
     let started = Instant::now();
     let mut pause = Duration::from_millis(1);
     loop {
@@ -67,8 +79,8 @@ pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(
-            started.elapsed() < PATIENCE,
-            "waited {PATIENCE:?} for {what}"
+            started.elapsed() < patience,
+            "waited {patience:?} for {what}"
         );
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(50));
@@ -284,6 +296,42 @@ impl Central {
         std::fs::read_to_string(self.folder.with_extension("log")).unwrap_or_default()
     }
 
+    /// Writes `server.toml`, for the next start.
+    pub fn configure(&self, toml: &str) {
+        std::fs::write(self.folder.join("server.toml"), toml).expect("write server.toml");
+    }
+
+    /// The files that central knows of, as its CLI lists them.
+    pub fn files(&self) -> Vec<Value> {
+        let listed = succeeded(&self.cli(&["files", "list", "--json", "--limit", "10000"]));
+        let listed: Value = serde_json::from_str(&listed).expect("JSON");
+        listed["files"].as_array().expect("files").clone()
+    }
+
+    /// The only file of this name at central, if it is there.
+    pub fn file(&self, name: &str) -> Option<Value> {
+        let mut files = self.files();
+        files.retain(|file| file["name"] == name);
+        assert!(files.len() < 2, "{name} twice: {files:?}");
+        files.pop()
+    }
+
+    /// Waits until a file of this name is in one of these states, and gives it.
+    pub fn wait_file(&self, name: &str, states: &[&str]) -> Value {
+        wait_within(FILE_PATIENCE, &format!("{name} to be {states:?}"), || {
+            let file = self.file(name)?;
+            states
+                .iter()
+                .any(|state| file["state"] == **state)
+                .then_some(file)
+        })
+    }
+
+    /// Where the vault lies.
+    pub fn vault(&self) -> PathBuf {
+        self.folder.join("vault")
+    }
+
     /// `audit` of a branch's export: its exit code and what it said.
     pub fn audit(&self, branch: &Branch) -> (Option<i32>, String) {
         let export = branch.folder.join("export.jsonl");
@@ -471,6 +519,12 @@ impl Branch {
             .file_ticket(&ticket(subject))
             .await
             .expect("file a ticket")
+    }
+
+    /// Attaches a file that must be taken in.
+    pub fn attach(&self, number: &str, path: &Path) -> String {
+        let path = path.to_str().expect("a plain path");
+        succeeded(&self.cli(&["ticket", "attach", number, path]))
     }
 
     /// How the agent is.
