@@ -28,6 +28,26 @@ pub const TEMPLATE: &str = "\
 
 # Seconds that requests under way may take to finish when the server is stopped.
 # drain_seconds = 10
+
+[files]
+# GiB of files of one agent that are under way at once: announced, and not yet scanned.
+# agent_gib = 100
+
+# As many files, at most.
+# agent_files = 100000
+
+# GiB of the largest file.
+# file_gib = 100
+
+# Days after which a file is given up whose content does not come.
+# expire_days = 30
+
+# MiB that files leave free on the disk of the data directory, for tickets.
+# reserve_mib = 1024
+
+# What a branch need not send because central has it: what any branch sent (\"organisation\"), or what
+# that branch sent itself (\"branch\"), so that none can learn what others have.
+# deduplicate = \"organisation\"
 ";
 
 /// How the log looks.
@@ -134,6 +154,7 @@ fn parse(text: &str) -> Result<File, String> {
         let place = line.map_or_else(String::new, |line| format!("line {line}: "));
         format!("{place}{}", fault.message())
     })?;
+    file.files.check()?;
     if file.drain_seconds > DRAIN_MOST_SECONDS {
         return Err(format!(
             "drain_seconds must be at most {DRAIN_MOST_SECONDS}"
@@ -151,13 +172,19 @@ mod tests {
         let defaults = parse(TEMPLATE).unwrap();
         let spelled_out: String = TEMPLATE
             .lines()
-            .filter_map(|line| line.strip_prefix("# ").filter(|line| line.contains(" = ")))
+            .filter_map(|line| match line.strip_prefix("# ") {
+                Some(setting) => setting.contains(" = ").then_some(setting),
+                None => line.starts_with('[').then_some(line),
+            })
             .fold(String::new(), |text, line| text + line + "\n");
         let written = parse(&spelled_out).unwrap();
         assert_eq!(written.listen, defaults.listen);
         assert_eq!(written.log_format, defaults.log_format);
         assert_eq!(written.drain_seconds, defaults.drain_seconds);
-        assert_eq!(spelled_out.lines().count(), 3);
+        assert_eq!(written.files, defaults.files);
+        assert_eq!(defaults.files, Files::default());
+        let settings = spelled_out.lines().filter(|line| line.contains(" = "));
+        assert_eq!(settings.count(), 9);
     }
 
     #[test]
@@ -173,5 +200,16 @@ mod tests {
         assert!(fault.contains("line 1"), "{fault}");
         assert!(parse("drain_seconds = 100000").is_err());
         assert!(parse("drain_seconds = -1").is_err());
+        for (bad, key) in [
+            ("agent_gib = 0", "agent_gib"),
+            ("agent_files = 0", "agent_files"),
+            ("file_gib = 0", "file_gib"),
+            ("file_gib = 2000", "file_gib"),
+            ("expire_days = 0", "expire_days"),
+            ("deduplicate = \"all\"", "line 2"),
+        ] {
+            let fault = parse(&format!("[files]\n{bad}\n")).err().unwrap();
+            assert!(fault.contains(key), "{bad}: {fault}");
+        }
     }
 }

@@ -17,6 +17,7 @@ pub mod config;
 pub mod ingress;
 pub mod ledger;
 pub mod server;
+mod upkeep;
 pub mod vault;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Wiring: listener, ledger and ingress, from the first connection to the last answer.
+//! Wiring: listener, ledger, vault and ingress, from the first connection to the last answer.
 //!
 //! A killed server is the same as a stopped one: what was answered is in the ledger, what was not is
 //! submitted again. Stopping in good order only spares the agents the retry.
@@ -13,10 +13,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::Config;
+use crate::config::{Config, Deduplicate, Files};
 use crate::ingress::{Bounds, Ingress, accept_until};
 use crate::ledger::sqlite::{self, SqliteLedger};
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{DedupScope, Ledger, LedgerError, UploadBounds};
+use crate::upkeep::Upkeep;
+use crate::vault::{self, FsVault, Vault};
 
 /// Why the server cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +46,9 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     ledger: Arc<dyn Ledger>,
+    vault: Arc<dyn Vault>,
     bounds: Bounds,
+    expire_after: Duration,
     drain: Duration,
 }
 
@@ -67,26 +71,38 @@ impl Server {
             return Err(ServeError::NoLedger(path));
         }
         let ledger = Arc::new(SqliteLedger::open(&path)?);
+        let vault = FsVault::new(
+            config.data_dir.join(vault::FOLDER),
+            config.files.reserve_bytes(),
+        );
         Ok(Self {
             listener,
             address,
             ledger,
-            bounds: Bounds::default(),
+            vault: Arc::new(vault),
+            bounds: Bounds {
+                uploads: uploads(&config.files),
+                ..Bounds::default()
+            },
+            expire_after: config.files.expire_after(),
             drain: config.drain(),
         })
     }
 
-    /// A server on a ledger of the caller's, with bounds of the caller's: for tests.
-    pub fn with_ledger(
+    /// A server on stores of the caller's, with bounds of the caller's: for tests.
+    pub fn with_stores(
         listener: TcpListener,
         ledger: Arc<dyn Ledger>,
+        vault: Arc<dyn Vault>,
         bounds: Bounds,
     ) -> Result<Self, ServeError> {
         Ok(Self {
             address: loopback(&listener)?,
             listener,
             ledger,
+            vault,
             bounds,
+            expire_after: Files::default().expire_after(),
             drain: Duration::from_secs(1),
         })
     }
@@ -99,9 +115,17 @@ impl Server {
     /// Answers until `shutdown` resolves, then finishes what is under way, within the drain time.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let stopping = CancellationToken::new();
-        let ingress = Ingress::new(self.ledger, self.bounds, stopping.clone());
+        let upkeep = Upkeep {
+            ledger: self.ledger.clone(),
+            vault: self.vault.clone(),
+            expire_after: self.expire_after,
+        };
+        let ingress = Ingress::new(self.ledger, self.vault, self.bounds, stopping.clone());
         let connections = TaskTracker::new();
         let _stop_on_drop = stopping.clone().drop_guard();
+        // A task of its own, so that a fault in it is its own.
+        let until_stopped = stopping.clone();
+        connections.spawn(async move { upkeep.until(&until_stopped).await });
         let watching = ingress.watch_news();
         let serving = async {
             let accepting = accept_until(ingress.clone(), self.listener, &connections);
@@ -124,6 +148,18 @@ impl Server {
                 "stopped before everything was answered; agents will send it again"
             );
         }
+    }
+}
+
+fn uploads(files: &Files) -> UploadBounds {
+    UploadBounds {
+        scope: match files.deduplicate {
+            Deduplicate::Organisation => DedupScope::Organisation,
+            Deduplicate::Branch => DedupScope::Branch,
+        },
+        agent_bytes: files.agent_bytes(),
+        agent_files: files.agent_files,
+        file_bytes: files.file_bytes(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `init`: the data directory, the ledger and the settings. What is there is left as it is.
+//! `init`: the data directory, the ledger, the vault and the settings. What is there is left as it is.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use super::{Failure, output};
 use crate::config::{self, Config};
 use crate::ledger::sqlite::{self, SqliteLedger};
+use crate::vault::{self, FsVault, Vault};
 
 pub(super) fn execute(data_dir: &Path) -> Result<ExitCode, Failure> {
     make_directory(data_dir)?;
@@ -19,6 +20,7 @@ pub(super) fn execute(data_dir: &Path) -> Result<ExitCode, Failure> {
     let ledger = data_dir.join(sqlite::FILE_NAME);
     let made = !ledger.exists();
     drop(SqliteLedger::open(&ledger)?);
+    make_vault(data_dir)?;
     sync_directory(data_dir)?;
     let state = if made { "made" } else { "was there already" };
     output::line(&format!("{} {state}", ledger.display()));
@@ -39,6 +41,17 @@ fn make_directory(data_dir: &Path) -> Result<(), Failure> {
              user that the server runs as",
             data_dir.display()
         ))
+    })
+}
+
+fn make_vault(data_dir: &Path) -> Result<(), Failure> {
+    let folder = data_dir.join(vault::FOLDER);
+    let vault = FsVault::new(folder.clone(), 0);
+    super::block_on(async {
+        vault
+            .prepare()
+            .await
+            .map_err(|fault| Failure::call_it(format!("{}: {fault}", folder.display())))
     })
 }
 

@@ -1,8 +1,12 @@
 //! `[files]` and `[scanner]`: how much of files central takes, and who scans them.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use branchline_protocol::limits;
 use serde::Deserialize;
+
+const GIB: u64 = 1 << 30;
 
 /// `[files]` in `server.toml`. Every key has a default.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -43,6 +47,47 @@ impl Default for Files {
             reserve_mib: 1024,
             deduplicate: Deduplicate::default(),
         }
+    }
+}
+
+impl Files {
+    /// Says which value cannot be, and why.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let most = limits::FILE_BYTES / GIB;
+        for (key, value) in [
+            ("agent_gib", self.agent_gib),
+            ("agent_files", self.agent_files),
+            ("file_gib", self.file_gib),
+            ("expire_days", self.expire_days.into()),
+        ] {
+            if value == 0 {
+                return Err(format!("[files] {key} must be at least 1"));
+            }
+        }
+        if self.file_gib > most {
+            return Err(format!("[files] file_gib must be at most {most}"));
+        }
+        Ok(())
+    }
+
+    /// See [`Files::agent_gib`].
+    pub fn agent_bytes(&self) -> u64 {
+        self.agent_gib.saturating_mul(GIB)
+    }
+
+    /// See [`Files::file_gib`].
+    pub fn file_bytes(&self) -> u64 {
+        self.file_gib.saturating_mul(GIB).min(limits::FILE_BYTES)
+    }
+
+    /// See [`Files::reserve_mib`].
+    pub fn reserve_bytes(&self) -> u64 {
+        self.reserve_mib.saturating_mul(1 << 20)
+    }
+
+    /// See [`Files::expire_days`].
+    pub fn expire_after(&self) -> Duration {
+        Duration::from_secs(u64::from(self.expire_days) * 24 * 3_600)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reading a body: bounded in bytes, in memory shared with all others, and in time.
+//! Reading a JSON body: bounded in bytes, in memory shared with the others of its lane, and in time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +13,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use zstd::zstd_safe;
 
-use super::Ingress;
 use super::refusal::Refusal;
 
 /// The unit in which the memory of bodies is counted.
 const SHARE_BYTES: usize = 16 * 1024;
 /// What counts as moving on, within [`super::Bounds::body_stall`].
-const PROGRESS_BYTES: usize = 1024;
+pub(super) const PROGRESS_BYTES: usize = 1024;
 /// Of a body that was refused so many bytes are still taken and thrown away: a sender that is still
 /// writing would otherwise see its connection reset before it can read the answer.
 const LINGER_BYTES: usize = 8 * 1024 * 1024;
@@ -51,7 +50,7 @@ impl BodyBudget {
     }
 
     /// Makes the share cover so many bytes, or says that too much is under way.
-    fn cover(&self, share: &mut Share, bytes: usize) -> Result<(), Refusal> {
+    pub(super) fn cover(&self, share: &mut Share, bytes: usize) -> Result<(), Refusal> {
         let held = share
             .0
             .as_ref()
@@ -73,7 +72,7 @@ impl BodyBudget {
         Ok(())
     }
 
-    fn has_room(&self, bytes: usize) -> bool {
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
         self.0.available_permits() >= bytes.div_ceil(SHARE_BYTES)
     }
 }
@@ -85,25 +84,35 @@ enum Encoding {
     Zstd,
 }
 
+/// Within what a body is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading<'a> {
+    pub(super) budget: &'a BodyBudget,
+    /// A body that does not move on for so long is given up.
+    pub(super) stall: Duration,
+    /// The longest that it may take.
+    pub(super) total: Duration,
+}
+
 /// Reads a JSON body and unpacks it. The share goes with the bytes for as long as they live.
 pub(super) async fn read(
-    ingress: &Ingress,
+    reading: Reading<'_>,
     headers: &HeaderMap,
     body: &mut Body,
 ) -> Result<(Vec<u8>, Share), Refusal> {
     require_json(headers)?;
     let encoding = encoding(headers)?;
     let announced = announced(headers)?;
-    if !ingress.bodies.has_room(announced) {
+    if !reading.budget.has_room(announced) {
         return Err(busy());
     }
     let mut share = Share::default();
-    let bytes = receive(ingress, body, announced, &mut share).await?;
+    let bytes = receive(reading, body, announced, &mut share).await?;
     match encoding {
         Encoding::Plain => Ok((bytes, share)),
         Encoding::Zstd => {
             let most = unpacked_at_most(&bytes)?;
-            ingress.bodies.cover(&mut share, bytes.len() + most)?;
+            reading.budget.cover(&mut share, bytes.len() + most)?;
             let unpacked = unpack(&bytes, most)?;
             share.shrink_to(unpacked.len());
             Ok((unpacked, share))
@@ -112,13 +121,13 @@ pub(super) async fn read(
 }
 
 async fn receive(
-    ingress: &Ingress,
+    reading: Reading<'_>,
     body: &mut Body,
     announced: usize,
     share: &mut Share,
 ) -> Result<Vec<u8>, Refusal> {
-    let last = Instant::now() + ingress.bounds.body_total;
-    let mut stall = Instant::now() + ingress.bounds.body_stall;
+    let last = Instant::now() + reading.total;
+    let mut stall = Instant::now() + reading.stall;
     let mut progress = 0;
     let mut bytes = Vec::with_capacity(announced);
     loop {
@@ -137,11 +146,11 @@ async fn receive(
         if length > SUBMISSION_BYTES {
             return Err(too_large());
         }
-        ingress.bodies.cover(share, length)?;
+        reading.budget.cover(share, length)?;
         bytes.extend_from_slice(data);
         if length - progress >= PROGRESS_BYTES {
             progress = length;
-            stall = Instant::now() + ingress.bounds.body_stall;
+            stall = Instant::now() + reading.stall;
         }
     }
 }
@@ -239,22 +248,22 @@ fn not_zstd() -> Refusal {
 
 fn too_large() -> Refusal {
     let detail = format!(
-        "a body may have {SUBMISSION_BYTES} bytes, before and after compression; send fewer \
-         operations at once"
+        "a body may have {SUBMISSION_BYTES} bytes, before and after compression; send less at \
+         once"
     );
     Refusal::new(ProblemKind::TooLarge, detail)
 }
 
-fn too_slow() -> Refusal {
+pub(super) fn too_slow() -> Refusal {
     Refusal::new(
         ProblemKind::TooSlow,
-        "the body took too long; send fewer operations at once",
+        "the body took too long; send less at once",
     )
 }
 
 fn busy() -> Refusal {
     Refusal::new(
         ProblemKind::Busy,
-        "central takes as many submissions as it can just now",
+        "central takes as much as it can just now",
     )
 }

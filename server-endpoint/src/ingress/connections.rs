@@ -12,7 +12,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep};
 use tokio_util::task::TaskTracker;
 
@@ -30,11 +29,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// `connections` holds those that are not finished.
 pub async fn accept_until(ingress: Arc<Ingress>, listener: TcpListener, connections: &TaskTracker) {
     let router = ingress.router();
-    let bound = Arc::new(Semaphore::new(ingress.bounds.connections));
     loop {
         // Beyond the bound a connection waits in the kernel's queue, unanswered and unread.
         let accepted = async {
-            let turn = bound.clone().acquire_owned().await;
+            let turn = ingress.places.clone().acquire_owned().await;
             (listener.accept().await, turn)
         };
         let (accepted, turn) = tokio::select! {

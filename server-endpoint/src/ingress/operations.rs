@@ -15,7 +15,7 @@ use super::{Ingress, admission, answer, body, submission};
 use crate::ledger::{Acknowledged, Append, Appended};
 
 /// Bodies from here on are read off the async threads: parsing them takes longer than a task switch.
-const LARGE_BYTES: usize = 64 * 1024;
+pub(super) const LARGE_BYTES: usize = 64 * 1024;
 
 pub(super) async fn submit(
     State(ingress): State<Arc<Ingress>>,
@@ -35,7 +35,7 @@ async fn take(
     body: &mut Body,
 ) -> Result<Response, Refusal> {
     let agent = admission::admit(ingress, headers).await?;
-    let (bytes, share) = body::read(ingress, headers, body).await?;
+    let (bytes, share) = body::read(ingress.control_bodies(), headers, body).await?;
     let append = if bytes.len() < LARGE_BYTES {
         submission::read(agent.id, bytes)?
     } else {
@@ -60,7 +60,9 @@ async fn take(
 }
 
 async fn append_and_tell(ingress: &Ingress, append: Append) -> Result<Appended, Refusal> {
+    let at_work = ingress.control.begin();
     let appended = ingress.ledger.append(append).await?;
+    drop(at_work);
     if let Appended::Held(held) = &appended {
         if held.appended > 0 {
             crash_point::reach("append-committed");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use branchline_protocol::problem::{MEDIA_TYPE, Problem, ProblemKind};
-use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, StatusCode, Uri};
 
 use crate::ledger::LedgerError;
@@ -20,11 +20,19 @@ const FULL_FOR: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Refusal {
     problem: Box<Problem>,
+    /// The connection's place is needed for others.
+    hangs_up: bool,
 }
 
 impl Refusal {
     pub(super) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         Problem::new(kind, detail).into()
+    }
+
+    /// The same, with which the connection ends.
+    pub(super) fn and_hang_up(mut self) -> Self {
+        self.hangs_up = true;
+        self
     }
 
     #[cfg(test)]
@@ -46,6 +54,7 @@ impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
         Self {
             problem: Box::new(problem),
+            hangs_up: false,
         }
     }
 }
@@ -82,6 +91,9 @@ impl IntoResponse for Refusal {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if let Some(after) = self.retry_after() {
             headers.insert(RETRY_AFTER, after.as_secs().into());
+        }
+        if self.hangs_up {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

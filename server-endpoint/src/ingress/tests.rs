@@ -14,8 +14,12 @@ use central::{Answer, Central, Request, small_bounds};
 use faulty::FaultyLedger;
 
 mod bounds;
+mod bulk_first;
 mod central;
+mod chunks;
+mod depot;
 mod faulty;
+mod files_ledger;
 mod refusals;
 
 fn body_of(agent: &TestAgent, from: usize, to: usize) -> Vec<u8> {
@@ -192,7 +196,8 @@ async fn a_ledger_that_fails_is_said_in_the_right_words() {
 #[tokio::test]
 async fn plain_http_is_for_this_machine_only() {
     let listener = tokio::net::TcpListener::bind("0.0.0.0:0").await.unwrap();
-    let refused = Server::with_ledger(listener, FaultyLedger::panicking(), small_bounds());
+    let vault = std::sync::Arc::new(crate::vault::FsVault::new("nowhere".into(), 0));
+    let refused = Server::with_stores(listener, FaultyLedger::panicking(), vault, small_bounds());
     let Err(ServeError::NotLoopback(_)) = refused else {
         panic!("a listener that other machines reach was taken");
     };

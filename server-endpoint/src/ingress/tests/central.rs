@@ -17,6 +17,7 @@ use crate::ingress::Bounds;
 use crate::ledger::Ledger;
 use crate::ledger::sqlite::SqliteLedger;
 use crate::testing::TestAgent;
+use crate::vault::{FsVault, Vault};
 
 /// No answer takes as long, on however busy a machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -29,6 +30,7 @@ pub(super) fn small_bounds() -> Bounds {
         body_total: Duration::from_secs(2),
         headers_within: Duration::from_secs(1),
         write_stall: Duration::from_secs(1),
+        ..Bounds::default()
     }
 }
 
@@ -59,14 +61,35 @@ impl Central {
         Self::on(ledger, bounds, folder, path).await
     }
 
+    pub(super) async fn with_vault(
+        ledger: Arc<dyn Ledger>,
+        vault: Arc<dyn Vault>,
+        bounds: Bounds,
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("none");
+        Self::on_both(ledger, vault, bounds, folder, path).await
+    }
+
     async fn on(
         ledger: Arc<dyn Ledger>,
         bounds: Bounds,
         folder: tempfile::TempDir,
         path: PathBuf,
     ) -> Self {
+        let vault = Arc::new(FsVault::new(folder.path().join("vault"), 0));
+        Self::on_both(ledger, vault, bounds, folder, path).await
+    }
+
+    async fn on_both(
+        ledger: Arc<dyn Ledger>,
+        vault: Arc<dyn Vault>,
+        bounds: Bounds,
+        folder: tempfile::TempDir,
+        path: PathBuf,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = Server::with_ledger(listener, ledger.clone(), bounds).unwrap();
+        let server = Server::with_stores(listener, ledger.clone(), vault, bounds).unwrap();
         let address = server.address();
         let stopping = CancellationToken::new();
         let mut serving = JoinSet::new();
@@ -136,11 +159,15 @@ impl Request {
     }
 
     pub(super) fn submission(agent: &TestAgent, body: Vec<u8>) -> Self {
-        let mut request = Self::get("/v1/operations")
+        Self::post("/v1/operations", agent, body)
+    }
+
+    pub(super) fn post(path: &str, agent: &TestAgent, body: Vec<u8>) -> Self {
+        let mut request = Self::get(path)
             .from(agent)
             .with("content-type", "application/json")
             .with("content-length", &body.len().to_string());
-        request.line = "POST /v1/operations HTTP/1.1".to_owned();
+        request.line = format!("POST {path} HTTP/1.1");
         request.body = body;
         request
     }
