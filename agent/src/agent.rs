@@ -9,10 +9,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, Registration};
 use crate::intake::local_api::{self, Desk, Identity};
+use crate::intake::taking::FileIntake;
 use crate::link::Link;
 use crate::platform::{LocalListener, restrict_to_owner};
 use crate::store::{ChunkBounds, Store, StoreSettings};
-use crate::sync::{Appended, SyncLoop};
+use crate::sync::{Appended, SyncLoop, UploadProgress};
 
 /// How long requests under way may take at shutdown; what is saved is saved either way.
 const DRAIN_WITHIN: Duration = Duration::from_secs(5);
@@ -50,7 +51,11 @@ pub async fn run(
         server: config.server,
     };
     tracing::info!(branch = %identity.branch, agent = %identity.agent, "the agent runs");
+    let intake = Arc::new(FileIntake::new(store.clone(), config.files.file_bytes()));
+    let uploads = Arc::new(UploadProgress::default());
     let desk = Arc::new(Desk {
+        intake,
+        uploads,
         store,
         appended,
         sync: status,

@@ -4,7 +4,9 @@
 //! Exit codes: 0 done, 2 fix the input, 3 a check found something, 70 call IT, 75 try again
 //! (the sysexits values for the last two).
 
+mod attach;
 mod doctor;
+mod files;
 mod output;
 mod queue;
 mod run;
@@ -46,6 +48,9 @@ enum Command {
     /// File tickets and follow them
     #[command(subcommand)]
     Ticket(ticket::TicketCommand),
+    /// Follow the files of tickets
+    #[command(subcommand)]
+    Files(files::FilesCommand),
     /// Show how the agent is: link, what waits, what went wrong
     Status(status::StatusArgs),
     /// Look into the journal's file: what waits, whether it is sound, what is in it
@@ -114,7 +119,7 @@ impl From<ClientError> for CliError {
                 }
                 _ => problem.detail.clone(),
             },
-            ClientError::Unreadable(_) => fault.to_string(),
+            ClientError::File { .. } | ClientError::Unreadable(_) => fault.to_string(),
         };
         Self { class, message }
     }
@@ -144,6 +149,7 @@ impl Cli {
         match self.command {
             Command::Run(args) => run::execute(&args, config?),
             Command::Ticket(command) => block_on(ticket::execute(command, client(&config?)?)),
+            Command::Files(command) => block_on(files::execute(command, client(&config?)?)),
             Command::Status(args) => block_on(status::execute(args, client(&config?)?)),
             Command::Queue(command) => queue::execute(command, &config?),
             Command::Doctor(args) => block_on(doctor::execute(args, &path, config)),

@@ -7,3 +7,5 @@ mod impatient;
 pub mod local_api;
 mod problems;
 mod requests;
+pub mod taking;
+mod uploads;

@@ -19,6 +19,7 @@
 //! carried into a new one, and the agent starts all the same ([`recovery`]).
 
 pub mod chunks;
+mod file_list;
 mod file_states;
 pub mod files;
 pub mod filing;
@@ -34,6 +35,7 @@ mod upkeep;
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use branchline_durable_sqlite::{CommitError, JobError, OpenError, Settings, Writer};
 use branchline_protocol::chain::Position;
@@ -47,7 +49,7 @@ pub use chunks::ChunkBounds;
 pub use outgoing::LoadedOperations;
 pub use upkeep::StoreFacts;
 
-use chunks::ChunkStore;
+use chunks::{ChunkStore, Taken};
 use readers::Readers;
 
 mod migrations {
@@ -120,6 +122,8 @@ pub struct Store {
     chunks: ChunkStore,
     /// Told when there is something to collect.
     collecting: Notify,
+    /// Files whose taking in broke off.
+    abandoned: Mutex<Vec<Taken>>,
 }
 
 impl Store {
@@ -144,6 +148,7 @@ impl Store {
             settings,
             chunks,
             collecting: Notify::new(),
+            abandoned: Mutex::default(),
         })
     }
 

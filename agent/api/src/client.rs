@@ -1,16 +1,21 @@
 //! The client: one request, one answer, over the agent's socket or pipe.
 
+mod attach;
+
 use std::path::Path;
 use std::time::Duration;
 
-use branchline_protocol::id::TicketNumber;
+use branchline_protocol::file::{Actor, FileFault};
+use branchline_protocol::id::{FileId, TicketNumber};
 use branchline_protocol::problem::{ErrorClass, Problem};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use attach::{Attachment, Progress};
+
 use crate::{
-    AddComment, FileTicket, OperationSaved, STATUS_PATH, Status, TICKETS_PATH, TicketDetails,
-    TicketList, WithdrawTicket,
+    AddComment, FILES_PATH, FileList, FileSummary, FileTicket, OperationSaved, STATUS_PATH, Status,
+    TICKETS_PATH, TicketDetails, TicketList, WithdrawTicket,
 };
 
 /// Longer than the agent's own bound on a commit; beyond it the agent is not coming back.
@@ -30,6 +35,14 @@ pub enum ClientError {
     /// The agent said no.
     #[error("{}", .0.detail)]
     Problem(Box<Problem>),
+    /// The file to attach cannot be.
+    #[error("{detail}. {}", .fault.advice())]
+    File {
+        /// What is wrong with it, and what to do.
+        fault: FileFault,
+        /// The file, and what the operating system said.
+        detail: String,
+    },
     /// What answered is not the agent.
     #[error("what answers is not a Branchline agent: {0}")]
     Unreadable(String),
@@ -41,6 +54,11 @@ impl ClientError {
         match self {
             Self::NotRunning { .. } => ErrorClass::TryAgain,
             Self::Problem(problem) => problem.class,
+            Self::File { fault, .. } => match fault.actor() {
+                Actor::Nobody => ErrorClass::TryAgain,
+                Actor::Filer => ErrorClass::FixInput,
+                Actor::BranchIt | Actor::CentralIt => ErrorClass::CallIt,
+            },
             Self::Unreadable(_) => ErrorClass::CallIt,
         }
     }
@@ -112,6 +130,18 @@ impl Client {
     /// One ticket with all that came after it.
     pub async fn ticket(&self, number: &TicketNumber) -> Result<TicketDetails, ClientError> {
         self.get(&format!("{TICKETS_PATH}/{number}")).await
+    }
+
+    /// Files before this position, newest first.
+    pub async fn files(&self, before: Option<u64>, limit: u32) -> Result<FileList, ClientError> {
+        let before = before.map_or_else(String::new, |before| format!("&before={before}"));
+        self.get(&format!("{FILES_PATH}?limit={limit}{before}"))
+            .await
+    }
+
+    /// One file.
+    pub async fn file(&self, id: FileId) -> Result<FileSummary, ClientError> {
+        self.get(&format!("{FILES_PATH}/{id}")).await
     }
 
     /// How the agent is.

@@ -5,10 +5,12 @@
 //! agent, and errors come back as problem documents that name the field and who must act.
 
 mod client;
+mod file;
 mod status;
 mod ticket;
 
-pub use client::{Client, ClientError};
+pub use client::{Attachment, Client, ClientError, Progress};
+pub use file::{FileList, FileRefused, FileSaved, FileSummary, FileTaking, FilesStatus, Upload};
 pub use status::{LastError, LinkState, LinkStatus, Status};
 pub use ticket::{
     AddComment, Delivery, Entry, EntryKind, FileTicket, OperationSaved, TicketDetails, TicketList,
@@ -17,9 +19,14 @@ pub use ticket::{
 
 /// `POST` files a ticket; `GET ?before=SERIAL&limit=N` lists them, newest first.
 pub const TICKETS_PATH: &str = "/v1/tickets";
+/// `GET ?before=POSITION&limit=N` lists files, newest first; `GET` of one by its id. A file is attached
+/// by `POST /v1/tickets/NUMBER/files?name=NAME&id=UUID&size=BYTES` with its bytes as the body.
+pub const FILES_PATH: &str = "/v1/files";
 /// `GET`: how the agent is.
 pub const STATUS_PATH: &str = "/v1/status";
 /// Bytes of a request body: the longest texts with every character escaped.
 pub const REQUEST_BYTES: usize = 256 * 1024;
 /// Tickets in one answer to a list.
 pub const LIST_TICKETS: u32 = 200;
+/// Files in one answer to a list, and with one ticket.
+pub const LIST_FILES: u32 = 200;

@@ -6,6 +6,8 @@ use branchline_protocol::problem::ErrorClass;
 use branchline_protocol::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 
+use crate::FilesStatus;
+
 /// `GET /v1/status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -39,6 +41,9 @@ pub struct Status {
     pub journal_limit_bytes: u64,
     /// Bytes free on its disk.
     pub disk_free: Option<u64>,
+    /// How files are.
+    #[serde(default)]
+    pub files: FilesStatus,
     /// The journal's present stream.
     pub stream: StreamId,
     /// Its last operation.

@@ -6,6 +6,8 @@ use branchline_protocol::operation::{Contact, Priority};
 use branchline_protocol::time::LocalTime;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::FileSummary;
+
 /// `POST /v1/tickets`. Limits are those of [`branchline_protocol::limits`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -146,6 +148,9 @@ pub struct TicketDetails {
     pub asset: Option<String>,
     /// What came after the filing, in order.
     pub entries: Vec<Entry>,
+    /// Its files in order, at most [`crate::LIST_FILES`].
+    #[serde(default)]
+    pub files: Vec<FileSummary>,
 }
 
 /// What came after the filing.

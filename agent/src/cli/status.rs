@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use branchline_agent_api::{Client, LinkState, Status};
+use branchline_agent_api::{Client, FilesStatus, LinkState, Status};
 use branchline_protocol::time::UnixMillis;
 use clap::Args;
 
@@ -70,6 +70,47 @@ fn lines(status: &Status, now: UnixMillis) -> Vec<String> {
     });
     let limit = output::size(status.journal_limit_bytes);
     lines.push(field("Journal", format!("{used} of {limit}{free}")));
+    for (name, text) in files(&status.files, now) {
+        lines.push(field(name, text));
+    }
+    lines
+}
+
+fn files(files: &FilesStatus, now: UnixMillis) -> Vec<(&'static str, String)> {
+    let waiting = match files.waiting {
+        0 => "central has all".to_owned(),
+        1 => format!("1 waits, {}", output::size(files.waiting_bytes)),
+        count => format!(
+            "{} wait, {}",
+            output::count(count),
+            output::size(files.waiting_bytes)
+        ),
+    };
+    let used = output::size(files.used_bytes);
+    let quota = output::size(files.quota_bytes);
+    let mut lines = vec![("Files", format!("{waiting}; {used} of {quota} used"))];
+    for taking in &files.taking {
+        let of = taking
+            .size
+            .map_or_else(String::new, |size| format!(" of {}", output::size(size)));
+        let name = output::cell(&taking.name, 40);
+        let text = format!("{name}: {}{of}", output::size(taking.bytes));
+        lines.push(("Taking in", text));
+    }
+    if files.failed > 0 {
+        let count = output::count(files.failed);
+        let text = format!("{count} damaged here or refused by central (see `files list`)");
+        lines.push(("Files in trouble", text));
+    }
+    if let Some(refused) = &files.refused {
+        let text = format!(
+            "{}, {}: {}",
+            output::cell(&refused.name, 40),
+            output::ago(refused.at, now),
+            refused.fault.advice()
+        );
+        lines.push(("File refused", text));
+    }
     lines
 }
 

@@ -1,6 +1,7 @@
-//! `ticket`: file, list, show, comment, withdraw.
+//! `ticket`: file, list, show, comment, attach, withdraw.
 
 use std::io::{IsTerminal, Read};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use branchline_agent_api::{
@@ -11,8 +12,9 @@ use branchline_protocol::id::{OperationId, TicketNumber};
 use branchline_protocol::limits;
 use branchline_protocol::operation::{Contact, Priority};
 use clap::{Args, Subcommand, ValueEnum};
+use serde::Serialize;
 
-use super::{CliError, output};
+use super::{CliError, attach, files, output};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TicketCommand {
@@ -24,6 +26,8 @@ pub(super) enum TicketCommand {
     Show(ShowArgs),
     /// Add a comment to a ticket
     Comment(CommentArgs),
+    /// Attach files to a ticket; each is saved when the command says so
+    Attach(super::attach::AttachArgs),
     /// Take a ticket back; it stays on record
     Withdraw(WithdrawArgs),
 }
@@ -54,6 +58,9 @@ pub(super) struct NewArgs {
     /// Device or workplace concerned
     #[arg(long)]
     asset: Option<String>,
+    /// Files to attach; the ticket is saved first, and whatever becomes of them
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    attach: Vec<PathBuf>,
     #[command(flatten)]
     repeat: RepeatArgs,
 }
@@ -132,7 +139,8 @@ pub(super) struct WithdrawArgs {
 
 pub(super) async fn execute(command: TicketCommand, client: Client) -> Result<ExitCode, CliError> {
     match command {
-        TicketCommand::New(args) => new(args, &client).await?,
+        TicketCommand::New(args) => return new(args, &client).await,
+        TicketCommand::Attach(args) => return super::attach::execute(args, &client).await,
         TicketCommand::List(args) => list(args, &client).await?,
         TicketCommand::Show(args) => show(args, &client).await?,
         TicketCommand::Comment(args) => comment(args, &client).await?,
@@ -141,7 +149,7 @@ pub(super) async fn execute(command: TicketCommand, client: Client) -> Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-async fn new(args: NewArgs, client: &Client) -> Result<(), CliError> {
+async fn new(args: NewArgs, client: &Client) -> Result<ExitCode, CliError> {
     let contact = Contact {
         name: args.contact_name,
         phone: args.contact_phone,
@@ -157,8 +165,25 @@ async fn new(args: NewArgs, client: &Client) -> Result<(), CliError> {
         asset: args.asset,
     };
     let saved = client.file_ticket(&ticket).await?;
-    report(&saved, args.repeat.json, "Saved as");
-    Ok(())
+    if args.attach.is_empty() || !args.repeat.json {
+        report(&saved, args.repeat.json, "Saved as");
+    }
+    let outcomes = attach::all(&saved.number, &args.attach, args.repeat.json, client).await;
+    if args.repeat.json && !outcomes.is_empty() {
+        output::json(&SavedWithFiles {
+            saved: &saved,
+            files: &outcomes,
+        });
+    }
+    Ok(attach::worst(&outcomes))
+}
+
+/// The ticket as without files, and what became of each file.
+#[derive(Serialize)]
+struct SavedWithFiles<'a> {
+    #[serde(flatten)]
+    saved: &'a OperationSaved,
+    files: &'a [attach::Outcome],
 }
 
 async fn comment(args: CommentArgs, client: &Client) -> Result<(), CliError> {
@@ -321,6 +346,21 @@ fn print_details(ticket: &TicketDetails) {
     }
     output::line("");
     output::line(&output::safe(&ticket.description));
+    if !ticket.files.is_empty() {
+        output::line("");
+    }
+    for file in &ticket.files {
+        let words = format!(
+            "{} ({}): {}",
+            file.name,
+            output::size(file.size),
+            files::state_words(file)
+        );
+        field("File", &words);
+        if let Some(fault) = file.fault {
+            field("", fault.advice());
+        }
+    }
     for entry in &ticket.entries {
         let what = match entry.kind {
             EntryKind::Comment => "Comment",

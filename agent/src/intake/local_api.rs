@@ -24,11 +24,13 @@ use tokio_util::task::TaskTracker;
 use crate::platform::{Caller, LocalListener};
 use crate::store::Store;
 use crate::store::filing::{Ask, Filing, TicketDraft};
-use crate::sync::{Appended, SyncStatus};
+use crate::sync::{Appended, SyncStatus, UploadProgress};
 
 use super::impatient::Impatient;
 use super::problems::Refusal;
 use super::requests::{JsonAnswer, JsonBody, Number};
+use super::taking::FileIntake;
+use super::uploads;
 
 /// Connections at once: every program of a busy terminal server, and a bound all the same (P8).
 const CONNECTIONS: usize = 256;
@@ -49,6 +51,10 @@ pub struct Desk {
     pub appended: Arc<Appended>,
     /// What the sync loop says of the link.
     pub sync: watch::Receiver<SyncStatus>,
+    /// Takes files in.
+    pub intake: Arc<FileIntake>,
+    /// How far files have gone.
+    pub uploads: Arc<UploadProgress>,
     /// For the status.
     pub identity: Identity,
 }
@@ -66,7 +72,7 @@ pub struct Identity {
     pub server: String,
 }
 
-type Shared = State<Arc<Desk>>;
+pub(super) type Shared = State<Arc<Desk>>;
 
 /// Serves until shutdown, then lets requests under way finish.
 pub async fn serve(mut listener: LocalListener, desk: Arc<Desk>, shutdown: CancellationToken) {
@@ -139,6 +145,9 @@ fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/tickets/{number}", get(show_ticket))
         .route("/v1/tickets/{number}/comments", post(add_comment))
         .route("/v1/tickets/{number}/withdrawal", post(withdraw_ticket))
+        .route("/v1/tickets/{number}/files", post(uploads::attach_file))
+        .route("/v1/files", get(uploads::list_files))
+        .route("/v1/files/{id}", get(uploads::show_file))
         .route("/v1/status", get(status))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
@@ -235,7 +244,10 @@ async fn show_ticket(
     State(desk): Shared,
     Number(number): Number,
 ) -> Result<JsonAnswer<TicketDetails>, Refusal> {
-    let found = desk.store.ticket(number.clone()).await?;
+    let mut found = desk.store.ticket(number.clone()).await?;
+    if let Some(ticket) = &mut found {
+        desk.fill_progress(&mut ticket.files);
+    }
     found.map(JsonAnswer).ok_or_else(|| {
         Problem::new(
             ProblemKind::NotFound,
@@ -249,6 +261,7 @@ async fn status(State(desk): Shared) -> Result<JsonAnswer<Status>, Refusal> {
     let facts = desk.store.facts().await?;
     let SyncStatus { link, last_error } = desk.sync.borrow().clone();
     let identity = desk.identity.clone();
+    let files = desk.files_status().await?;
     Ok(JsonAnswer(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         branch: identity.branch,
@@ -264,6 +277,7 @@ async fn status(State(desk): Shared) -> Result<JsonAnswer<Status>, Refusal> {
         damaged: facts.damaged,
         journal_bytes: facts.used_bytes,
         journal_limit_bytes: facts.limit_bytes,
+        files,
         disk_free: crate::platform::disk_free(desk.store.path()),
         stream: facts.stream,
         head: facts.head,

@@ -278,6 +278,9 @@ const TABLES: &str = "
     PRAGMA user_version = 1;
 ";
 
+/// Files opened by this process.
+static LIVES: AtomicU64 = AtomicU64::new(0);
+
 fn settings() -> Settings {
     Settings {
         durability: Durability::Full,
@@ -304,7 +307,6 @@ fn open(path: &Path, facts: &Facts, now: UnixMillis) -> Result<Opened, ChunksErr
         facts.read(connection)?;
         Ok::<(), ChunksError>(())
     })?;
-    static LIVES: AtomicU64 = AtomicU64::new(0);
     Ok(Opened {
         writer,
         readers: Readers::new(path.to_owned()),

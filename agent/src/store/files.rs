@@ -11,12 +11,12 @@
 //! - A file whose chunks decayed is `damaged`: it is no longer given out, and whoever filed it is told. A
 //!   good copy of the chunk, attached again, heals it.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use branchline_agent_api::OperationSaved;
 use branchline_durable_sqlite::{Lane, crash_point};
 use branchline_protocol::frame::Encoding;
-use branchline_protocol::id::{Digest, FileId};
+use branchline_protocol::id::{Digest, FileId, TicketNumber};
 use branchline_protocol::manifest::{ChunkRef, ManifestFault};
 use rusqlite::{Connection, OptionalExtension};
 
@@ -136,7 +136,7 @@ impl Store {
         let known = self.knows_file(file).await.map_err(FilingError::from)?;
         if known {
             // Asked for again: the file is here, and its repeat is not needed.
-            self.discard_file(taken).await;
+            self.abandon(taken);
         } else {
             self.chunks.complete(taken, file, whole).await?;
         }
@@ -151,13 +151,22 @@ impl Store {
         Ok(saved?)
     }
 
-    /// Gives a file up that was being taken in.
-    pub async fn discard_file(&self, taken: Taken) {
-        match self.chunks.discard(taken).await {
-            Ok(()) => self.collecting.notify_one(),
-            // What is not discarded now is found at the next start.
-            Err(fault) => tracing::warn!(error = %fault, "give a file up that was being taken in"),
-        }
+    /// Gives a file up that was being taken in; its chunks are collected in the background.
+    pub fn abandon(&self, taken: Taken) {
+        self.abandoned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(taken);
+        self.collecting.notify_one();
+    }
+
+    /// Whether a file could be attached to this ticket now; asked before its bytes are taken in.
+    pub async fn may_attach(&self, number: TicketNumber) -> Result<(), FilingError> {
+        let settings = self.settings.clone();
+        let checked = self.readers.read(move |connection| {
+            Ok(super::filing::open_ticket(connection, &settings, &number).map(|_| ()))
+        });
+        checked.await?
     }
 
     async fn forget_file(&self, file: FileId) {

@@ -309,7 +309,7 @@ fn number_ticket(
 }
 
 /// The ticket with this number, if it can still be added to.
-fn open_ticket(
+pub(super) fn open_ticket(
     connection: &Connection,
     settings: &StoreSettings,
     number: &TicketNumber,

@@ -1,6 +1,7 @@
 //! What the store does by itself: collects orphans after a start, gives up settled files after their
 //! retention, and gives room back. In slices with pauses, so that it delays nobody (P7).
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use branchline_protocol::id::FileId;
@@ -74,6 +75,18 @@ impl Store {
         while self.give_up_settled(Some(before)).await? {
             tokio::time::sleep(PAUSE).await;
         }
+        let abandoned = std::mem::take(
+            &mut *self
+                .abandoned
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        for taken in abandoned {
+            // What is not discarded now is found at the next start.
+            if let Err(fault) = self.chunks.discard(taken).await {
+                tracing::warn!(error = %fault, "give a file up that was being taken in");
+            }
+        }
         while self.chunks.collect().await? {
             tokio::time::sleep(PAUSE).await;
         }
@@ -98,8 +111,8 @@ fn orphans(connection: &Connection, names: Vec<FileId>) -> Result<Vec<FileId>, S
     )?;
     let mut orphans = Vec::new();
     for name in names {
-        let named: bool = statement.query_row([name.as_bytes()], |row| row.get(0))?;
-        if !named {
+        let is_known: bool = statement.query_row([name.as_bytes()], |row| row.get(0))?;
+        if !is_known {
             orphans.push(name);
         }
     }

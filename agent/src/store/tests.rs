@@ -375,7 +375,7 @@ async fn a_damaged_file_of_chunks_is_set_aside_and_everything_goes_on() {
         }
         let file = std::fs::File::options().write(true).open(&path).unwrap();
         let from = if damage == "no database" { 0 } else { 16_384 };
-        file.write_at(&[0xee; 200_000], from).unwrap();
+        file.write_at(&vec![0xee; 200_000], from).unwrap();
         let store = open(folder.path(), ROOMY);
         let filed = ticket(&store, fastrand::u64(1_000..)).await;
         let n = fastrand::u64(1_000..);

@@ -110,6 +110,7 @@ fn details(
         )));
     };
     let entries = entries(connection, row.serial, acknowledged)?;
+    let attached = super::file_list::of_ticket(connection, settings, row.serial, acknowledged)?;
     let delivery = delivery(connection, row.position, acknowledged)?;
     let (description, contact, asset) = (
         filed.description.clone(),
@@ -123,6 +124,7 @@ fn details(
         contact,
         asset,
         entries,
+        files: attached,
     }))
 }
 
@@ -194,7 +196,7 @@ fn summary(
     }
 }
 
-fn delivery(
+pub(super) fn delivery(
     connection: &Connection,
     position: u64,
     acknowledged: u64,
