@@ -8,8 +8,8 @@ mod answer;
 use std::time::Duration;
 
 use branchline_protocol::exchange::{
-    Credentials, FEED_PATH, FeedReply, OPERATIONS_PATH, PROTOCOL_VERSION, SubmissionReply,
-    VERSION_HEADER,
+    Credentials, DIGEST_HEADER, FEED_PATH, FeedReply, OPERATIONS_PATH, PROTOCOL_VERSION,
+    SubmissionReply, VERSION_HEADER, body_digest,
 };
 use branchline_protocol::limits;
 use branchline_protocol::outcome::{Failure, Heard, Outcome, classify};
@@ -101,6 +101,7 @@ impl Link {
             body = smaller;
             request = request.header(CONTENT_ENCODING, "zstd");
         }
+        request = request.header(DIGEST_HEADER, body_digest(&body));
         let sending = Duration::from_secs(body.len() as u64 / SLOWEST_BYTES_PER_SECOND);
         self.answer(request.body(body), ANSWER_WITHIN + sending)
             .await

@@ -5,13 +5,16 @@ use serde_json::value::RawValue;
 
 use crate::chain::Position;
 use crate::event::{Event, VerdictAt};
-use crate::id::{AgentId, StreamId};
+use crate::id::{AgentId, Digest, StreamId};
 use crate::time::UnixMillis;
 
 /// The version that this crate speaks, in the header [`VERSION_HEADER`] of every request and answer.
 pub const PROTOCOL_VERSION: u32 = 1;
 /// Carries [`PROTOCOL_VERSION`].
 pub const VERSION_HEADER: &str = "branchline-protocol";
+/// Carries [`body_digest`] of a request's JSON, so that what was bent on the way is not taken for what was
+/// said (P4): a manifest of other chunks would otherwise look like any other.
+pub const DIGEST_HEADER: &str = "branchline-digest";
 /// Submits operations.
 pub const OPERATIONS_PATH: &str = "/v1/operations";
 /// Reads the feed: `?after=CURSOR&wait=SECONDS`.
@@ -20,6 +23,11 @@ pub const FEED_PATH: &str = "/v1/feed";
 pub const MANIFESTS_PATH: &str = "/v1/manifests";
 /// Brings chunks of announced files, on the bulk lane.
 pub const CHUNKS_PATH: &str = "/v1/chunks";
+
+/// The value of [`DIGEST_HEADER`] for a body as it is sent: BLAKE3, as a digest is written.
+pub fn body_digest(sent: &[u8]) -> String {
+    Digest(*blake3::hash(sent).as_bytes()).to_string()
+}
 
 /// `POST /v1/operations`: the next operations of a stream, or none, to say that one lives.
 #[derive(Debug, Clone, Serialize, Deserialize)]

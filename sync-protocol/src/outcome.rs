@@ -154,6 +154,7 @@ fn from_central(problem: &Problem, not_before: Option<Duration>) -> Outcome {
             | ProblemKind::Unavailable
             | ProblemKind::StoreFull
             | ProblemKind::TooSlow
+            | ProblemKind::Damaged
             | ProblemKind::Internal,
             _,
         ) => Outcome::Retry {

@@ -104,6 +104,8 @@ problem_kinds! {
     StoreFull = "urn:branchline:problem:store-full", 507, CallIt, "No space left";
     /// The sender took too long.
     TooSlow = "urn:branchline:problem:too-slow", 408, TryAgain, "The request took too long";
+    /// The body is not the one whose digest was sent with it.
+    Damaged = "urn:branchline:problem:damaged", 400, TryAgain, "Damaged on the way";
     /// A fault of this program.
     Internal = "urn:branchline:problem:internal", 500, CallIt, "Internal error";
 }

@@ -16,22 +16,22 @@ use harness::raw_http::{Answer, Place, Request};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const OPERATIONS: &str = "/v1/operations";
-const VERSION: &str = "Branchline-Protocol";
+pub(crate) const OPERATIONS: &str = "/v1/operations";
+pub(crate) const VERSION: &str = "Branchline-Protocol";
 
 /// A client that speaks for one agent, by hand.
-struct Agent {
-    place: Place,
-    code: String,
-    id: String,
-    secret: String,
-    stream: StreamId,
-    at: Position,
-    serial: u32,
+pub(crate) struct Agent {
+    pub(crate) place: Place,
+    pub(crate) code: String,
+    pub(crate) id: String,
+    pub(crate) secret: String,
+    pub(crate) stream: StreamId,
+    pub(crate) at: Position,
+    pub(crate) serial: u32,
 }
 
 impl Agent {
-    fn register(central: &Central, folder: &Path, code: &str) -> Self {
+    pub(crate) fn register(central: &Central, folder: &Path, code: &str) -> Self {
         let path = folder.join(format!("{code}-{}.toml", fastrand::u32(..)));
         central.add_branch(code, &path);
         let registration = std::fs::read_to_string(&path).expect("a registration");
@@ -55,16 +55,16 @@ impl Agent {
         }
     }
 
-    fn bearer(&self) -> String {
+    pub(crate) fn bearer(&self) -> String {
         format!("Bearer {}.{}", self.id, self.secret)
     }
 
-    fn request(&self, method: &str, target: &str) -> Request {
+    pub(crate) fn request(&self, method: &str, target: &str) -> Request {
         let request = Request::new(method, target).header(VERSION, "1");
         request.header("Authorization", &self.bearer())
     }
 
-    fn head(&self) -> SubmissionHead {
+    pub(crate) fn head(&self) -> SubmissionHead {
         SubmissionHead {
             stream: self.stream,
             continues: None,
@@ -74,20 +74,20 @@ impl Agent {
         }
     }
 
-    fn body(&self, operations: &[&[u8]]) -> Vec<u8> {
+    pub(crate) fn body(&self, operations: &[&[u8]]) -> Vec<u8> {
         encode_submission(&self.head(), operations)
     }
 
-    fn post(&self, body: impl Into<Vec<u8>>) -> Answer {
+    pub(crate) fn post(&self, body: impl Into<Vec<u8>>) -> Answer {
         self.ask(&self.request("POST", OPERATIONS).json(body))
     }
 
-    fn ask(&self, request: &Request) -> Answer {
+    pub(crate) fn ask(&self, request: &Request) -> Answer {
         request.ask(&self.place).expect("central answers")
     }
 
     /// Submits operations that must all be taken, and gives the verdicts other than accepted.
-    fn submit(&mut self, operations: &[&[u8]], what: &str) -> Vec<Value> {
+    pub(crate) fn submit(&mut self, operations: &[&[u8]], what: &str) -> Vec<Value> {
         let answer = self.post(self.body(operations));
         assert_eq!(answer.status, 200, "{what}: {}", answer.text());
         let reply = answer.json();
@@ -98,13 +98,13 @@ impl Agent {
         reply["verdicts"].as_array().expect("verdicts").clone()
     }
 
-    fn ticket(&mut self) -> Value {
+    pub(crate) fn ticket(&mut self) -> Value {
         self.serial += 1;
         filed(&format!("{}-{:06}", self.code, self.serial))
     }
 
     /// A good ticket is still taken, accepted, with the verdicts of nobody else.
-    fn assert_served(&mut self, attack: &str) {
+    pub(crate) fn assert_served(&mut self, attack: &str) {
         let ticket = self.ticket().to_string();
         assert_eq!(
             self.submit(&[ticket.as_bytes()], attack),
@@ -114,17 +114,17 @@ impl Agent {
     }
 }
 
-fn new_id() -> String {
+pub(crate) fn new_id() -> String {
     let random = std::array::from_fn(|_| fastrand::u8(..));
     branchline_protocol::id::OperationId::from_parts(1_790_000_000_000, random).to_string()
 }
 
-fn operation(kind: &str, body: Value) -> Value {
+pub(crate) fn operation(kind: &str, body: Value) -> Value {
     let at = "2026-11-21T09:12:00.250+01:00";
     json!({ "id": new_id(), "at": at, "by": { "user": "marie" }, "kind": kind, "body": body })
 }
 
-fn filed(number: &str) -> Value {
+pub(crate) fn filed(number: &str) -> Value {
     operation(
         "ticket_filed",
         json!({
@@ -135,15 +135,15 @@ fn filed(number: &str) -> Value {
 }
 
 /// Central with an agent that behaves and one that does not.
-struct Target {
-    central: Central,
-    good: Agent,
-    evil: Agent,
+pub(crate) struct Target {
+    pub(crate) central: Central,
+    pub(crate) good: Agent,
+    pub(crate) evil: Agent,
     _sandbox: TempDir,
 }
 
 impl Target {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let sandbox = sandbox();
         let mut central = Central::init(sandbox.path());
         central.start();
@@ -159,14 +159,14 @@ impl Target {
         target
     }
 
-    fn assert_unharmed(&mut self, attack: &str) {
+    pub(crate) fn assert_unharmed(&mut self, attack: &str) {
         self.good.assert_served(attack);
         let log = self.central.log();
         assert!(!log.contains("panicked at"), "after {attack}: {log}");
     }
 
     /// Central holds the good agent's tickets, and so many of the other's.
-    fn assert_holds(&self, of_evil: usize) {
+    pub(crate) fn assert_holds(&self, of_evil: usize) {
         let held = succeeded(
             &self
                 .central
@@ -184,7 +184,7 @@ impl Target {
     }
 }
 
-fn assert_problem(answer: &Answer, status: u16, kind: &str, attack: &str) -> Value {
+pub(crate) fn assert_problem(answer: &Answer, status: u16, kind: &str, attack: &str) -> Value {
     assert_eq!(answer.status, status, "{attack}: {:.500}", answer.text());
     let problem = answer.problem();
     let expected = format!("urn:branchline:problem:{kind}");
@@ -201,7 +201,7 @@ fn assert_problem(answer: &Answer, status: u16, kind: &str, attack: &str) -> Val
 
 /// A zstd frame of so many zeros, written by hand: blocks of 128 KiB that say "this byte, repeated",
 /// under a window of two to this power.
-fn zstd_zeros(bytes: u64, window_log: u8) -> Vec<u8> {
+pub(crate) fn zstd_zeros(bytes: u64, window_log: u8) -> Vec<u8> {
     const BLOCK: u32 = 128 * 1024;
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, (window_log - 10) << 3];
     let blocks = bytes / u64::from(BLOCK);
@@ -213,7 +213,7 @@ fn zstd_zeros(bytes: u64, window_log: u8) -> Vec<u8> {
     frame
 }
 
-fn peak_memory(pid: u32) -> u64 {
+pub(crate) fn peak_memory(pid: u32) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("read /proc");
     let line = text
         .lines()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use branchline_protocol::exchange::{DIGEST_HEADER, body_digest};
 use branchline_protocol::limits::SUBMISSION_BYTES;
 use branchline_protocol::problem::ProblemKind;
 use http::HeaderMap;
@@ -108,6 +109,7 @@ pub(super) async fn read(
     }
     let mut share = Share::default();
     let bytes = receive(reading, body, announced, &mut share).await?;
+    require_undamaged(headers, &bytes)?;
     match encoding {
         Encoding::Plain => Ok((bytes, share)),
         Encoding::Zstd => {
@@ -183,6 +185,16 @@ fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
         let detail = "the body must be application/json";
         Err(Refusal::new(ProblemKind::UnsupportedMedia, detail))
     }
+}
+
+/// What was bent on the way is not what the agent said (P4).
+fn require_undamaged(headers: &HeaderMap, bytes: &[u8]) -> Result<(), Refusal> {
+    let given = headers.get(DIGEST_HEADER).map(http::HeaderValue::as_bytes);
+    if given.is_none_or(|given| given == body_digest(bytes).as_bytes()) {
+        return Ok(());
+    }
+    let detail = "the body is not the one that was sent; it was damaged on the way";
+    Err(Refusal::new(ProblemKind::Damaged, detail))
 }
 
 fn encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {

@@ -1,5 +1,6 @@
 //! What is said: bodies that are no submission, operations that are none, absurd health and cursors.
 
+use branchline_protocol::exchange::{DIGEST_HEADER, body_digest};
 use branchline_protocol::limits;
 use harness::processes::{succeeded, text};
 use serde_json::{Value, json};
@@ -262,4 +263,32 @@ fn absurd_cursors_and_waits_are_bounded() {
         );
     }
     target.assert_unharmed("absurd cursors");
+}
+
+/// Whatever bit of it was bent: as it is read it may still look like something that somebody said.
+#[test]
+fn a_body_that_was_bent_on_the_way_is_not_taken_for_what_was_said() {
+    let mut target = Target::start();
+    let ticket = target.evil.ticket().to_string();
+    let body = target.evil.body(&[ticket.as_bytes()]);
+    let digest = body_digest(&body);
+    let post = |body: &[u8], digest: &str| {
+        let request = target.evil.request("POST", OPERATIONS);
+        target
+            .evil
+            .ask(&request.header(DIGEST_HEADER, digest).json(body))
+    };
+    for at in (0..body.len()).step_by(7) {
+        let mut bent = body.clone();
+        bent[at] ^= 1 << fastrand::u8(..8);
+        let what = format!("bent at {at}");
+        assert_problem(&post(&bent, &digest), 400, "damaged", &what);
+    }
+    for none in ["", "0", &digest[1..], &digest.to_uppercase()] {
+        assert_problem(&post(&body, none), 400, "damaged", none);
+    }
+    target.assert_holds(0);
+    assert_eq!(post(&body, &digest).status, 200);
+    target.assert_unharmed("bent bodies");
+    target.assert_holds(1);
 }
