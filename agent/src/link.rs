@@ -1,10 +1,14 @@
 //! The only network code at the branch: one request, one answer, classified.
 //!
 //! On the data's way: sync → **link** ─── ingress. Bodies are bounded and whole; nothing streams in
-//! both directions, so that a proxy which buffers bodies changes nothing.
+//! both directions, so that a proxy which buffers bodies changes nothing. Bulk goes over connections of
+//! its own ([`bulk`]).
 
 mod answer;
+pub mod bulk;
+pub mod gate;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use branchline_protocol::exchange::{
@@ -17,6 +21,9 @@ use http::HeaderValue;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use reqwest::RequestBuilder;
 use serde::de::DeserializeOwned;
+
+use bulk::BulkLink;
+use gate::Gate;
 
 /// How long a connection may take to come about; satellite links with losses need several seconds.
 const CONNECT_WITHIN: Duration = Duration::from_secs(20);
@@ -88,6 +95,12 @@ impl Link {
     /// Where central is.
     pub fn server(&self) -> &str {
         &self.server
+    }
+
+    /// The way to the same central for bulk, with connections of its own, through this gate.
+    pub fn bulk(&self, gate: Arc<Gate>) -> BulkLink {
+        let authority = self.server.trim_start_matches("http://").to_owned();
+        BulkLink::new(authority, self.authorization.clone(), gate)
     }
 
     /// Submits operations. `body` is a submission's JSON.

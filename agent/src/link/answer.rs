@@ -17,32 +17,17 @@ use super::{Answer, failure};
 pub(super) struct Received {
     status: u16,
     retry_after: Option<Duration>,
+    is_encoded: bool,
     body: Vec<u8>,
 }
 
 pub(super) async fn receive(request: RequestBuilder) -> Result<Received, Failure> {
     let mut response = request.send().await.map_err(|fault| failure(&fault))?;
-    let status = response.status().as_u16();
-    let retry_after = retry_after(response.headers());
-    let encoded = response
-        .headers()
-        .get(CONTENT_ENCODING)
-        .is_some_and(|value| value == "zstd");
-    let mut body = Vec::new();
+    let mut received = Received::new(response.status().as_u16(), response.headers());
     while let Some(piece) = response.chunk().await.map_err(|fault| failure(&fault))? {
-        if body.len() + piece.len() > limits::ANSWER_BYTES {
-            return Err(Failure::Oversized);
-        }
-        body.extend_from_slice(&piece);
+        received.take(&piece)?;
     }
-    if encoded {
-        body = decode(&body)?;
-    }
-    Ok(Received {
-        status,
-        retry_after,
-        body,
-    })
+    received.whole()
 }
 
 fn decode(body: &[u8]) -> Result<Vec<u8>, Failure> {
@@ -65,6 +50,34 @@ fn decode(body: &[u8]) -> Result<Vec<u8>, Failure> {
 const WINDOW_LOG_MOST: u32 = 23;
 
 impl Received {
+    /// An answer of which only the head has come.
+    pub(super) fn new(status: u16, headers: &HeaderMap) -> Self {
+        let encoding = headers.get(CONTENT_ENCODING);
+        Self {
+            status,
+            retry_after: retry_after(headers),
+            is_encoded: encoding.is_some_and(|value| value == "zstd"),
+            body: Vec::new(),
+        }
+    }
+
+    /// The next bytes of its body.
+    pub(super) fn take(&mut self, piece: &[u8]) -> Result<(), Failure> {
+        if self.body.len() + piece.len() > limits::ANSWER_BYTES {
+            return Err(Failure::Oversized);
+        }
+        self.body.extend_from_slice(piece);
+        Ok(())
+    }
+
+    /// All of its body has come.
+    pub(super) fn whole(mut self) -> Result<Self, Failure> {
+        if self.is_encoded {
+            self.body = decode(&self.body)?;
+        }
+        Ok(self)
+    }
+
     pub(super) fn into_answer<T: DeserializeOwned>(self) -> Answer<T> {
         let succeeded = (200..300).contains(&self.status);
         if succeeded && let Ok(reply) = serde_json::from_slice(&self.body) {

@@ -155,7 +155,13 @@ impl Yielding {
         self.sample(now, round_trip);
     }
 
-    /// A probe went unanswered for so long; its answer is not told any more.
+    /// A probe that counted as overdue was answered after all.
+    pub fn answered_late(&mut self, now: Duration, round_trip: Duration) {
+        self.remember_base(now, round_trip);
+        self.cut_in_the_dark = false;
+    }
+
+    /// A probe is unanswered after so long.
     pub fn overdue(&mut self, now: Duration, waited: Duration) {
         if self.base().is_some() {
             self.sample(now, waited);

@@ -1,0 +1,264 @@
+//! Bulk on the link: connections of its own, bodies in small pieces, and stalls noticed by lack of
+//! progress.
+//!
+//! On the data's way: sync → **link** ─── ingress, beside the control lane and never before it (P7). The
+//! connections are made here and not by the control lane's HTTP client, because bulk needs what that does
+//! not give: little in the kernel's buffers, so that a pause is a pause and a stall is seen; a connection
+//! that is given up at once and for good, so that no old attempt goes on sending behind a new one; and
+//! pieces that pass the [`Gate`]. HTTP/1.1 with a known length and one request at a time per connection:
+//! a proxy that buffers whole bodies changes nothing but the time to the answer.
+
+mod chunk_body;
+mod connection;
+mod paced_body;
+mod patience;
+mod probe;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use branchline_protocol::exchange::{
+    CHUNKS_PATH, MANIFESTS_PATH, PROTOCOL_VERSION, VERSION_HEADER,
+};
+use branchline_protocol::limits;
+use branchline_protocol::manifest::{Announcement, AnnouncementReply, ChunksReply};
+use branchline_protocol::outcome::{Failure, Heard, classify};
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST};
+use http::{HeaderValue, Method, Request};
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use super::answer::Received;
+use super::gate::Gate;
+use super::{Answer, ZSTD_LEVEL};
+use connection::Connection;
+use paced_body::PacedBody;
+use patience::Patience;
+
+pub use chunk_body::ChunkBody;
+pub use probe::probe;
+
+/// Idle connections that are kept for the next bodies.
+const IDLE_CONNECTIONS: usize = limits::CHUNK_BODIES_IN_FLIGHT;
+/// A connection that was idle for longer is not used again: middleboxes forget it without a word.
+const IDLE_MOST: Duration = Duration::from_secs(15);
+/// Bytes of a request's head, about; counted with the bytes sent.
+const HEAD_BYTES: usize = 400;
+
+/// How an exchange went, for the pace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// From its first byte that could go to its answer.
+    pub took: Duration,
+    /// Part of it during which our own pace held the body back.
+    pub held: Duration,
+}
+
+/// The way to central for bulk. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct BulkLink {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// `host:port`, for the name service and the `Host` header.
+    authority: String,
+    authorization: HeaderValue,
+    gate: Arc<Gate>,
+    patience: Mutex<Patience>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl BulkLink {
+    /// A way to this authority. Connects at the first request.
+    pub(super) fn new(authority: String, authorization: HeaderValue, gate: Arc<Gate>) -> Self {
+        let shared = Shared {
+            authority,
+            authorization,
+            gate,
+            patience: Mutex::new(Patience::default()),
+            idle: Mutex::new(Vec::new()),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// What every piece passes.
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.shared.gate
+    }
+
+    /// Announces files.
+    pub async fn announce(&self, announcement: &Announcement) -> Answer<AnnouncementReply> {
+        let mut body = serde_json::to_vec(announcement).unwrap_or_default();
+        let mut encoding = None;
+        if body.len() >= limits::COMPRESS_FROM_BYTES
+            && let Ok(smaller) = zstd::bulk::compress(&body, ZSTD_LEVEL)
+        {
+            body = smaller;
+            encoding = Some(HeaderValue::from_static("zstd"));
+        }
+        let content = Content {
+            path: MANIFESTS_PATH,
+            media_type: "application/json",
+            encoding,
+            parts: vec![Bytes::from(body)],
+        };
+        self.exchange(content).await.0
+    }
+
+    /// Sends chunks.
+    pub async fn send_chunks(&self, body: ChunkBody) -> (Answer<ChunksReply>, Timing) {
+        let content = Content {
+            path: CHUNKS_PATH,
+            media_type: branchline_protocol::frame::MEDIA_TYPE,
+            encoding: None,
+            parts: body.into_parts(),
+        };
+        self.exchange(content).await
+    }
+
+    /// Gives up the connections that nobody uses: after an outage they are as dead as those in use.
+    pub fn forget_connections(&self) {
+        self.idle().clear();
+    }
+
+    async fn exchange<T: DeserializeOwned>(&self, content: Content) -> (Answer<T>, Timing) {
+        let started = Instant::now();
+        let mut timing = Timing {
+            took: Duration::ZERO,
+            held: Duration::ZERO,
+        };
+        let received = self.attempt(&content, &mut timing).await;
+        if timing.took.is_zero() {
+            timing.took = started.elapsed();
+        }
+        let answer = match received {
+            Ok(received) => received.into_answer(),
+            Err(failure) => Answer::Outcome(classify(Heard::Failed(failure))),
+        };
+        (answer, timing)
+    }
+
+    async fn attempt(&self, content: &Content, timing: &mut Timing) -> Result<Received, Failure> {
+        let reused = self.reuse();
+        if let Some(connection) = reused {
+            let (outcome, went) = self.on(connection, content, timing).await;
+            // A connection that was closed while it was idle fails before much has gone: that says
+            // nothing of the link.
+            match outcome {
+                Err(Failure::Interrupted) if went <= connection::LITTLE => {}
+                other => return other,
+            }
+        }
+        let connection = self.open().await?;
+        self.on(connection, content, timing).await.0
+    }
+
+    /// One exchange on one connection, which is kept for the next if it is still good. Also tells how
+    /// many bytes went.
+    async fn on(
+        &self,
+        mut connection: Connection,
+        content: &Content,
+        timing: &mut Timing,
+    ) -> (Result<Received, Failure>, u64) {
+        let gate = self.shared.gate.clone();
+        let (body, progress) = PacedBody::new(gate, content.parts.clone());
+        let bytes = body.bytes();
+        let Some(request) = self.request(content, body) else {
+            return (Err(Failure::Interrupted), 0);
+        };
+        self.shared.gate.charge(HEAD_BYTES);
+        let patience = *self.patience();
+        let started = Instant::now();
+        let outcome = connection
+            .exchange(request, &progress, |seen| {
+                patience.is_over(seen, bytes, self.distance())
+            })
+            .await;
+        timing.took = started.elapsed();
+        timing.held = progress.held();
+        match &outcome {
+            Ok(_) => {
+                self.patience().answered(bytes, timing.took);
+                if progress.is_all_out() && connection.is_reusable() {
+                    self.keep(connection);
+                }
+            }
+            Err(Failure::TimedOut) => self.patience().lost(),
+            Err(_) => {}
+        }
+        (outcome, progress.went())
+    }
+
+    fn request(&self, content: &Content, body: PacedBody) -> Option<Request<PacedBody>> {
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(content.path)
+            .header(HOST, &self.shared.authority)
+            .header(AUTHORIZATION, self.shared.authorization.clone())
+            .header(VERSION_HEADER, PROTOCOL_VERSION)
+            .header(ACCEPT_ENCODING, "zstd")
+            .header(CONTENT_TYPE, content.media_type);
+        if let Some(encoding) = &content.encoding {
+            request = request.header(CONTENT_ENCODING, encoding);
+        }
+        request.body(body).ok()
+    }
+
+    async fn open(&self) -> Result<Connection, Failure> {
+        let distance = self.distance();
+        let unacknowledged = self.patience().unacknowledged(distance);
+        Connection::open(&self.shared.authority, distance, unacknowledged).await
+    }
+
+    fn distance(&self) -> Option<Duration> {
+        self.shared.gate.distance()
+    }
+
+    fn reuse(&self) -> Option<Connection> {
+        let mut idle = self.idle();
+        while let Some(mut connection) = idle.pop() {
+            if connection.idle_for() < IDLE_MOST && connection.is_reusable() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    fn keep(&self, mut connection: Connection) {
+        connection.now_idle();
+        let mut idle = self.idle();
+        if idle.len() < IDLE_CONNECTIONS {
+            idle.push(connection);
+        }
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.shared
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn patience(&self) -> std::sync::MutexGuard<'_, Patience> {
+        self.shared
+            .patience
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Content {
+    path: &'static str,
+    media_type: &'static str,
+    encoding: Option<HeaderValue>,
+    parts: Vec<Bytes>,
+}
