@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -13,7 +14,8 @@ use crate::intake::taking::FileIntake;
 use crate::link::Link;
 use crate::platform::{LocalListener, restrict_to_owner};
 use crate::store::{ChunkBounds, Store, StoreSettings};
-use crate::sync::{Appended, SyncLoop, UploadProgress};
+use crate::sync::bulk::{BulkLane, rate};
+use crate::sync::{Appended, BulkSide, SyncLoop, UploadProgress};
 
 /// How long requests under way may take at shutdown; what is saved is saved either way.
 const DRAIN_WITHIN: Duration = Duration::from_secs(5);
@@ -28,22 +30,20 @@ pub async fn run(
     let link = Link::new(&config.server, &registration.credentials)?;
     let listener = LocalListener::bind(&config.socket)
         .with_context(|| format!("listen on {}", config.socket.display()))?;
-    let settings = StoreSettings {
-        folder: config.data_dir.clone(),
-        limit_bytes: config.journal_limit_bytes(),
-        branch: registration.branch.clone(),
-        ordinal: registration.ordinal,
-        chunks: ChunkBounds {
-            quota_bytes: config.files.quota_bytes(),
-            reserve_bytes: config.files.reserve_bytes(),
-        },
-    };
-    let opened = tokio::task::spawn_blocking(move || Store::open(settings, crate::ids::now()));
-    let store = Arc::new(opened.await??);
+    let store = open_store(&config, &registration).await?;
     restrict_to_owner(&config.data_dir).context("protect the data folder")?;
     let appended = Arc::new(Appended::default());
     let retention = config.retention();
-    let (sync, status) = SyncLoop::new(store.clone(), link, appended.clone(), retention).await?;
+    let bulk = BulkSide::default();
+    let bulk_link = link.bulk(bulk.gate.clone());
+    let (sync, status) = SyncLoop::new(
+        store.clone(),
+        link,
+        appended.clone(),
+        bulk.clone(),
+        retention,
+    )
+    .await?;
     let identity = Identity {
         branch: registration.branch,
         ordinal: registration.ordinal,
@@ -53,6 +53,15 @@ pub async fn run(
     tracing::info!(branch = %identity.branch, agent = %identity.agent, "the agent runs");
     let intake = Arc::new(FileIntake::new(store.clone(), config.files.file_bytes()));
     let uploads = Arc::new(UploadProgress::default());
+    let (lane, _bulk_status) = BulkLane::new(
+        store.clone(),
+        bulk_link,
+        bulk.wake,
+        uploads.clone(),
+        status.clone(),
+    );
+    let timetable = config.bulk.plan().map_err(anyhow::Error::msg)?;
+    let (fault, _settings_fault) = watch::channel(None);
     let desk = Arc::new(Desk {
         intake,
         uploads,
@@ -64,6 +73,14 @@ pub async fn run(
 
     let tasks = TaskTracker::new();
     tasks.spawn(sync.run(shutdown.clone()));
+    tasks.spawn(lane.run(shutdown.clone()));
+    tasks.spawn(rate::follow(
+        config.path,
+        timetable,
+        bulk.gate,
+        fault,
+        shutdown.clone(),
+    ));
     let (files, ended) = (desk.store.clone(), shutdown.clone());
     tasks.spawn(async move { files.keep_files(retention, ended).await });
     tasks.spawn(local_api::serve(listener, desk, shutdown.clone()));
@@ -77,4 +94,19 @@ pub async fn run(
         tracing::warn!("requests under way were cut off at shutdown");
     }
     Ok(())
+}
+
+async fn open_store(config: &Config, registration: &Registration) -> anyhow::Result<Arc<Store>> {
+    let settings = StoreSettings {
+        folder: config.data_dir.clone(),
+        limit_bytes: config.journal_limit_bytes(),
+        branch: registration.branch.clone(),
+        ordinal: registration.ordinal,
+        chunks: ChunkBounds {
+            quota_bytes: config.files.quota_bytes(),
+            reserve_bytes: config.files.reserve_bytes(),
+        },
+    };
+    let opened = tokio::task::spawn_blocking(move || Store::open(settings, crate::ids::now()));
+    Ok(Arc::new(opened.await??))
 }

@@ -4,6 +4,7 @@
 //! [`branchline_protocol::sender`]'s; this loop carries them out, one at a time, and tells the status.
 //! A killed process loses nothing here: all of it is computed again from the journal.
 
+pub mod bulk;
 mod feed;
 mod link_state;
 mod retry;
@@ -24,9 +25,11 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::link::gate::Gate;
 use crate::link::{Answer, Link};
 use crate::store::{Store, StoreError};
 
+use bulk::BulkWake;
 use feed::FeedPoll;
 use link_state::LinkWatch;
 use retry::RetryDelay;
@@ -59,6 +62,15 @@ impl Appended {
     }
 }
 
+/// What the control lane has to do with bulk.
+#[derive(Debug, Clone, Default)]
+pub struct BulkSide {
+    /// Stands bulk back while something is being sent here.
+    pub gate: Arc<Gate>,
+    /// Told when files may have become sendable.
+    pub wake: Arc<BulkWake>,
+}
+
 type InFlight = Pin<Box<dyn Future<Output = Submitted> + Send>>;
 
 /// The loop.
@@ -66,6 +78,7 @@ pub struct SyncLoop {
     store: Arc<Store>,
     link: Link,
     appended: Arc<Appended>,
+    bulk: BulkSide,
     retention: Duration,
     started: Instant,
     sender: Sender,
@@ -91,6 +104,7 @@ impl SyncLoop {
         store: Arc<Store>,
         link: Link,
         appended: Arc<Appended>,
+        bulk: BulkSide,
         retention: Duration,
     ) -> Result<(Self, watch::Receiver<SyncStatus>), StoreError> {
         let started = Instant::now();
@@ -102,6 +116,7 @@ impl SyncLoop {
             store,
             link,
             appended,
+            bulk,
             retention,
             started,
             in_flight: None,
@@ -206,6 +221,7 @@ impl SyncLoop {
                         self.sender.handle_sign_of_life(self.now());
                     }
                     self.store.apply_feed(reply).await?;
+                    self.bulk.wake.tell();
                 }
                 Ok(())
             }
@@ -234,6 +250,7 @@ impl SyncLoop {
                         self.store.apply_feed(reply.news).await?;
                     }
                     self.store.acknowledge(settled, crate::ids::now()).await?;
+                    self.bulk.wake.tell();
                     Ok(())
                 }
                 Err(unfit) => {

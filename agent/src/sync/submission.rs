@@ -44,7 +44,11 @@ impl SyncLoop {
         let body = encode_submission(&head, &operations);
         drop(loaded);
         let link = self.link.clone();
-        self.in_flight = Some(Box::pin(async move { link.submit(body).await }));
+        let turn = self.bulk.gate.control_turn();
+        self.in_flight = Some(Box::pin(async move {
+            let _turn = turn;
+            link.submit(body).await
+        }));
         Ok(())
     }
 }

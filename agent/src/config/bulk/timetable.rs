@@ -39,6 +39,7 @@ impl Timetable {
         let usual = match usual {
             None => None,
             Some(text) => rate(text)
+                .map(Rate::limit)
                 .ok_or_else(|| format!("bulk.rate = {text:?} is not a rate: {RATE_FORM}"))?,
         };
         if entries.len() > ENTRIES {
@@ -98,6 +99,7 @@ fn entry(text: &str) -> Result<Entry, String> {
     }
     let rest: Vec<&str> = words.collect();
     let rate = rate(&rest.join(" "))
+        .map(Rate::limit)
         .ok_or_else(|| format!("has no rate that can be read: {RATE_FORM}"))?;
     Ok(Entry {
         days,
@@ -142,11 +144,27 @@ fn minute(text: &str) -> Option<u16> {
     (minutes < 60 && minute <= DAY).then_some(minute)
 }
 
-/// Bytes per second; the inner `None` is without limit, the outer one not a rate.
-fn rate(text: &str) -> Option<Option<u64>> {
+/// What a rate says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rate {
+    Unlimited,
+    /// Bytes per second.
+    Bytes(u64),
+}
+
+impl Rate {
+    fn limit(self) -> Option<u64> {
+        match self {
+            Self::Unlimited => None,
+            Self::Bytes(bytes) => Some(bytes),
+        }
+    }
+}
+
+fn rate(text: &str) -> Option<Rate> {
     let text = text.trim();
     if text.eq_ignore_ascii_case("unlimited") {
-        return Some(None);
+        return Some(Rate::Unlimited);
     }
     let unit_at = text.find(|c: char| c.is_ascii_alphabetic())?;
     let (number, unit) = text.split_at(unit_at);
@@ -159,7 +177,7 @@ fn rate(text: &str) -> Option<Option<u64>> {
     let bits = scaled(number.trim_end(), unit)?;
     (LEAST_BITS..=MOST_BITS)
         .contains(&bits)
-        .then_some(Some(bits / 8))
+        .then_some(Rate::Bytes(bits / 8))
 }
 
 /// A decimal number times a unit, exactly.
@@ -200,7 +218,7 @@ mod tests {
             ("1 Gbit/s", Some(125_000_000)),
             ("unlimited", None),
         ] {
-            assert_eq!(rate(text), Some(bytes), "{text}");
+            assert_eq!(rate(text).map(Rate::limit), Some(bytes), "{text}");
         }
         for text in [
             "",
