@@ -48,18 +48,6 @@ pub const TEMPLATE: &str = "\
 # What a branch need not send because central has it: what any branch sent (\"organisation\"), or what
 # that branch sent itself (\"branch\"), so that none can learn what others have.
 # deduplicate = \"organisation\"
-
-[scanner]
-# clamd's socket. Without a scanner, files are held until a person releases them.
-# socket = \"/run/clamav/clamd.ctl\"    (no default)
-
-# Seconds that the scanner may take for a file.
-# timeout_seconds = 180
-
-# MiB of the largest file that the scanner is asked about; larger ones are too large, and a person can
-# release them. Never more than MaxFileSize in clamd.conf: what is larger than that, clamd calls clean
-# without having looked, unless AlertExceedsMax is yes there, which is a good idea in any case.
-# largest_mib = 100
 ";
 
 /// How the log looks.
@@ -167,7 +155,6 @@ fn parse(text: &str) -> Result<File, String> {
         format!("{place}{}", fault.message())
     })?;
     file.files.check()?;
-    file.scanner.check()?;
     if file.drain_seconds > DRAIN_MOST_SECONDS {
         return Err(format!(
             "drain_seconds must be at most {DRAIN_MOST_SECONDS}"
@@ -186,10 +173,7 @@ mod tests {
         let spelled_out: String = TEMPLATE
             .lines()
             .filter_map(|line| match line.strip_prefix("# ") {
-                Some(setting) => {
-                    let is_default = setting.contains(" = ") && !setting.contains("(no default)");
-                    is_default.then_some(setting)
-                }
+                Some(setting) => setting.contains(" = ").then_some(setting),
                 None => line.starts_with('[').then_some(line),
             })
             .fold(String::new(), |text, line| text + line + "\n");
@@ -198,10 +182,9 @@ mod tests {
         assert_eq!(written.log_format, defaults.log_format);
         assert_eq!(written.drain_seconds, defaults.drain_seconds);
         assert_eq!(written.files, defaults.files);
-        assert_eq!(written.scanner, defaults.scanner);
         assert_eq!(defaults.files, Files::default());
         let settings = spelled_out.lines().filter(|line| line.contains(" = "));
-        assert_eq!(settings.count(), 11);
+        assert_eq!(settings.count(), 9);
     }
 
     #[test]
@@ -226,16 +209,6 @@ mod tests {
             ("deduplicate = \"all\"", "line 2"),
         ] {
             let fault = parse(&format!("[files]\n{bad}\n")).err().unwrap();
-            assert!(fault.contains(key), "{bad}: {fault}");
-        }
-        for (bad, key) in [
-            ("socket = \"clamd.sock\"", "absolute"),
-            ("timeout_seconds = 0", "timeout_seconds"),
-            ("timeout_seconds = 3601", "timeout_seconds"),
-            ("largest_mib = 0", "largest_mib"),
-            ("port = 3310", "line 2"),
-        ] {
-            let fault = parse(&format!("[scanner]\n{bad}\n")).err().unwrap();
             assert!(fault.contains(key), "{bad}: {fault}");
         }
     }

@@ -15,7 +15,6 @@ pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod ingress;
-pub mod inspection;
 pub mod ledger;
 pub mod server;
 mod upkeep;

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use branchline_protocol::exchange::{
-    CHUNKS_PATH, MANIFESTS_PATH, PROTOCOL_VERSION, VERSION_HEADER,
+    CHUNKS_PATH, DIGEST_HEADER, MANIFESTS_PATH, PROTOCOL_VERSION, VERSION_HEADER, body_digest,
 };
 use branchline_protocol::limits;
 use branchline_protocol::manifest::{Announcement, AnnouncementReply, ChunksReply};
@@ -108,6 +108,7 @@ impl BulkLink {
             path: MANIFESTS_PATH,
             media_type: "application/json",
             encoding,
+            digest: Some(body_digest(&body)),
             parts: vec![Bytes::from(body)],
         };
         self.exchange(content).await.0
@@ -119,6 +120,7 @@ impl BulkLink {
             path: CHUNKS_PATH,
             media_type: branchline_protocol::frame::MEDIA_TYPE,
             encoding: None,
+            digest: None,
             parts: body.into_parts(),
         };
         self.exchange(content).await
@@ -210,6 +212,9 @@ impl BulkLink {
         if let Some(encoding) = &content.encoding {
             request = request.header(CONTENT_ENCODING, encoding);
         }
+        if let Some(digest) = &content.digest {
+            request = request.header(DIGEST_HEADER, digest);
+        }
         request.body(body).ok()
     }
 
@@ -260,5 +265,7 @@ struct Content {
     path: &'static str,
     media_type: &'static str,
     encoding: Option<HeaderValue>,
+    /// Of JSON; chunks prove themselves.
+    digest: Option<String>,
     parts: Vec<Bytes>,
 }

@@ -68,10 +68,7 @@ pub(super) fn list(
     if filter.branch.is_some() {
         which.push_str(" AND files.branch = ?4");
     }
-    if filter.root.is_some() {
-        which.push_str(" AND files.root = ?5");
-    }
-    which.push_str(" ORDER BY files.file LIMIT ?6");
+    which.push_str(" ORDER BY files.file LIMIT ?5");
     records(
         connection,
         &which,
@@ -80,7 +77,6 @@ pub(super) fn list(
             ticket,
             filter.state,
             filter.branch.as_ref().map(BranchCode::as_str),
-            filter.root.map(|root| root.0),
             to_integer(filter.most as u64)
         ],
     )
