@@ -25,7 +25,7 @@ use branchline_protocol::exchange::{
 };
 use branchline_protocol::limits;
 use branchline_protocol::manifest::{Announcement, AnnouncementReply, ChunksReply};
-use branchline_protocol::outcome::{Failure, Heard, classify};
+use branchline_protocol::outcome::{Failure, Heard, Outcome, classify};
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request};
@@ -124,6 +124,17 @@ impl BulkLink {
             parts: body.into_parts(),
         };
         self.exchange(content).await
+    }
+
+    /// Finds out whether central can be reached; the connection that this takes serves the next request.
+    pub async fn knock(&self) -> Result<(), Outcome> {
+        match self.open().await {
+            Ok(connection) => {
+                self.keep(connection);
+                Ok(())
+            }
+            Err(failure) => Err(classify(Heard::Failed(failure))),
+        }
     }
 
     /// Gives up the connections that nobody uses: after an outage they are as dead as those in use.

@@ -20,6 +20,11 @@ const LEAST_BURST: u64 = 1_400;
 /// A piece takes at most so long at the rate that IT allows.
 const PIECE_OF_LIMIT: u64 = 50; // parts of a second
 
+/// The slowest that the link is taken for while tickets are sent.
+const SLOWEST_CONTROL: u64 = 8 * 1024;
+/// What a new connection sends without waiting for an answer.
+const AT_ONCE_BYTES: usize = 14 * 1024;
+
 /// One per agent: all bulk connections share it.
 #[derive(Debug)]
 pub struct Gate {
@@ -122,10 +127,21 @@ impl Gate {
         self.state().limit.as_ref().map(Bucket::rate)
     }
 
-    /// The control lane has something under way until the turn is dropped.
-    pub fn control_turn(self: &Arc<Self>) -> ControlTurn {
+    /// The control lane has so many bytes under way until the turn is dropped. Bulk stands back while
+    /// they are being sent, at the rate at which the link carried bulk; for a few packets hardly at all,
+    /// because the queue that they meet is short already.
+    pub fn control_turn(self: &Arc<Self>, bytes: usize) -> ControlTurn {
         let now = self.now();
-        self.state().pause.begin(now);
+        let mut state = self.state();
+        let rate = state.yielding.taken(now).max(SLOWEST_CONTROL);
+        let sending = Duration::from_micros(bytes as u64 * 2_000_000 / rate);
+        let warming_up = match state.yielding.base() {
+            // More than goes at once needs several round trips to find its speed.
+            Some(distance) if bytes > AT_ONCE_BYTES => distance * 2,
+            _ => Duration::ZERO,
+        };
+        state.pause.begin(now, sending + warming_up);
+        drop(state);
         ControlTurn(self.clone())
     }
 
@@ -292,13 +308,13 @@ mod tests {
         let gate = Arc::new(Gate::unpaced());
         gate.set_limit(Some(1_000_000));
         gate.pass(1_000).await;
-        let turn = gate.control_turn();
+        let turn = gate.control_turn(1_000_000_000);
         let stood_back = tokio::time::timeout(Duration::from_millis(900), gate.pass(1_000)).await;
         assert!(stood_back.is_err());
         drop(turn);
         let goes_on = tokio::time::timeout(Duration::from_millis(50), gate.pass(1_000)).await;
         assert!(goes_on.is_ok());
-        let _turn = gate.control_turn();
+        let _turn = gate.control_turn(1_000_000_000);
         let went = run(&gate, Duration::from_secs(20)).await;
         assert!(went > 8_000_000, "{went}");
     }

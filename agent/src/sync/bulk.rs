@@ -6,8 +6,8 @@
 //! outlives the process: the store says which files are open, central what it lacks of them.
 //!
 //! One announcement and up to [`limits::CHUNK_BODIES_IN_FLIGHT`] bodies are on their way at once. A body
-//! that broke gives its chunks back to the plan. After a failure one exchange at a time finds out whether
-//! the way is open again.
+//! that broke gives its chunks back to the plan. After a failure of the way, bare connections find out
+//! whether it is open again; after one of central, one exchange does.
 
 mod delay;
 mod exchange;
@@ -181,6 +181,12 @@ impl BulkLane {
         if self.delay.is_failing() && !self.tasks.is_empty() {
             return Ok(());
         }
+        if self.delay.is_by_the_way() {
+            if self.plan.len() > 0 {
+                self.tasks.spawn(exchange::knock(self.link.clone()));
+            }
+            return Ok(());
+        }
         if self.tasks.is_empty() {
             self.in_flight.idle(self.now());
         }
@@ -264,6 +270,15 @@ impl BulkLane {
             Done::Sent(sent) => {
                 self.bodies = self.bodies.saturating_sub(1);
                 self.handle_sent(sent).await
+            }
+            Done::Knocked(_, Ok(())) => {
+                self.delay.door_is_open();
+                self.link.gate().resumed();
+                Ok(())
+            }
+            Done::Knocked(begun, Err(outcome)) => {
+                self.failed(begun, &outcome);
+                Ok(())
             }
             Done::Store(fault) => Err(fault),
             Done::Lost => Err(StoreError::Failed(
@@ -465,7 +480,9 @@ impl BulkLane {
         } else {
             tracing::warn!(again_in = ?delay, trouble = %trouble.words, "files do not get through");
         }
-        if !trouble.central_answered || matches!(outcome, Outcome::Smaller { .. }) {
+        // An outage says once that the link has changed, however often it is felt.
+        let on_the_way = !trouble.central_answered && !was_failing;
+        if on_the_way || matches!(outcome, Outcome::Smaller { .. }) {
             self.size.failed();
             let now = self.now();
             self.in_flight.failed(now);

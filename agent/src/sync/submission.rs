@@ -44,7 +44,7 @@ impl SyncLoop {
         let body = encode_submission(&head, &operations);
         drop(loaded);
         let link = self.link.clone();
-        let turn = self.bulk.gate.control_turn();
+        let turn = self.bulk.gate.control_turn(body.len());
         self.in_flight = Some(Box::pin(async move {
             let _turn = turn;
             link.submit(body).await

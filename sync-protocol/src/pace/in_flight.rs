@@ -11,17 +11,20 @@ use super::rate;
 /// Bodies at once on an unknown link.
 const FIRST: usize = 2;
 /// The least time over which throughput is compared.
-const LEAST_WINDOW: Duration = Duration::from_secs(2);
+const LEAST_WINDOW: Duration = Duration::from_secs(3);
 /// The same in round trips: connections need several to find their speed.
-const WINDOW_ROUND_TRIPS: u32 = 8;
+const WINDOW_ROUND_TRIPS: u32 = 12;
 /// Bodies that must have arrived in a window, for each that is on its way at once.
 const WINDOW_BODIES: usize = 2;
 /// A larger number must bring at least so much, in percent of what was, to be kept.
-const WORTHWHILE: u64 = 115;
+const WORTHWHILE: u64 = 112;
 /// A smaller number is kept when it still brings so much.
 const AS_GOOD: u64 = 92;
-/// How long a number is kept after a try at another one failed.
-const CONTENT: Duration = Duration::from_secs(30);
+/// How long a number is kept after a try at more: more cost little, and losses make what was measured
+/// uncertain.
+const CONTENT: Duration = Duration::from_secs(15);
+/// The same after a try at fewer, which costs what it loses.
+const CONTENT_LONG: Duration = Duration::from_secs(60);
 
 /// Climbs to the number of bodies beyond which throughput does not grow.
 #[derive(Debug, Clone)]
@@ -106,18 +109,19 @@ impl InFlight {
 
     fn compare(&mut self, now: Duration, rate: u64, paced: bool) {
         match self.trial.take() {
+            // What our own pace held back came faster by that, if at all.
             Some(trial) if self.bodies > trial.from => {
-                if rate.saturating_mul(100) >= trial.rate.saturating_mul(WORTHWHILE) {
+                if !paced && rate.saturating_mul(100) >= trial.rate.saturating_mul(WORTHWHILE) {
                     self.grow(rate);
                 } else {
-                    self.settle(now, trial.from);
+                    self.settle(now, trial.from, CONTENT);
                 }
             }
             Some(trial) => {
                 if rate.saturating_mul(100) < trial.rate.saturating_mul(AS_GOOD) {
-                    self.settle(now, trial.from);
+                    self.settle(now, trial.from, CONTENT_LONG);
                 } else {
-                    self.settle(now, self.bodies);
+                    self.settle(now, self.bodies, CONTENT);
                 }
             }
             None if now < self.content_until => {}
@@ -148,9 +152,9 @@ impl InFlight {
         }
     }
 
-    fn settle(&mut self, now: Duration, bodies: usize) {
+    fn settle(&mut self, now: Duration, bodies: usize, content: Duration) {
         self.bodies = bodies;
-        self.content_until = now + CONTENT;
+        self.content_until = now + content;
     }
 }
 
@@ -225,6 +229,28 @@ mod tests {
             |n| 100_000 * n as u64,
         );
         assert!(seen.iter().all(|bodies| *bodies == 2));
+    }
+
+    #[test]
+    fn a_pace_that_grows_meanwhile_is_no_reason_for_more() {
+        let mut now = Duration::ZERO;
+        let mut in_flight = InFlight::new(now);
+        run(
+            &mut in_flight,
+            &mut now,
+            Duration::from_secs(4),
+            false,
+            |_| 100_000,
+        );
+        assert_eq!(in_flight.bodies(), 4);
+        run(
+            &mut in_flight,
+            &mut now,
+            Duration::from_secs(20),
+            true,
+            |_| 1_000_000,
+        );
+        assert_eq!(in_flight.bodies(), 2);
     }
 
     #[test]

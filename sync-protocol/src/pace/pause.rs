@@ -14,6 +14,8 @@ const LEAST_EARNED: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone)]
 pub struct Pause {
     busy: u32,
+    /// Bulk stands back until then at most.
+    until: Duration,
     /// Time that bulk may still stand back.
     credit: Duration,
     used_up: bool,
@@ -25,55 +27,53 @@ impl Pause {
     pub fn new(now: Duration) -> Self {
         Self {
             busy: 0,
+            until: now,
             credit: MOST,
             used_up: false,
             counted: now,
         }
     }
 
-    /// The control lane has something under way.
-    pub fn begin(&mut self, now: Duration) {
+    /// The control lane has something under way, whose bytes take so long to send.
+    pub fn begin(&mut self, now: Duration, sending: Duration) {
         self.count(now);
         self.busy = self.busy.saturating_add(1);
+        self.until = self.until.max(now.saturating_add(sending));
     }
 
     /// It is done.
     pub fn end(&mut self, now: Duration) {
         self.count(now);
         self.busy = self.busy.saturating_sub(1);
+        if self.busy == 0 {
+            self.until = now;
+        }
     }
 
     /// How long bulk stands back from now on if nothing changes; nothing if it goes on.
     pub fn wait(&mut self, now: Duration) -> Duration {
         self.count(now);
-        if self.stands_back() {
-            self.credit
-        } else {
+        if self.used_up {
             Duration::ZERO
+        } else {
+            self.until.saturating_sub(now).min(self.credit)
         }
-    }
-
-    fn stands_back(&self) -> bool {
-        self.busy > 0 && !self.used_up
     }
 
     fn count(&mut self, now: Duration) {
         let passed = now.saturating_sub(self.counted);
-        self.counted = self.counted.max(now);
-        if self.stands_back() {
-            let over = passed.saturating_sub(self.credit);
-            self.credit = self.credit.saturating_sub(passed);
-            if self.credit.is_zero() {
-                self.used_up = true;
-                self.earn(over);
-            }
+        let stood_back = if self.used_up {
+            Duration::ZERO
         } else {
-            self.earn(passed);
+            let most = self.until.saturating_sub(self.counted);
+            passed.min(most).min(self.credit)
+        };
+        self.counted = self.counted.max(now);
+        self.credit -= stood_back;
+        if !stood_back.is_zero() && self.credit.is_zero() {
+            self.used_up = true;
         }
-    }
-
-    fn earn(&mut self, passed: Duration) {
-        self.credit = (self.credit + passed / EARNED_IN).min(MOST);
+        self.credit = (self.credit + passed.saturating_sub(stood_back) / EARNED_IN).min(MOST);
         if self.credit >= LEAST_EARNED {
             self.used_up = false;
         }
@@ -93,7 +93,7 @@ mod tests {
         let steps = 12_000;
         for _ in 0..steps {
             match (was_busy, busy(now)) {
-                (false, true) => pause.begin(now),
+                (false, true) => pause.begin(now, MOST * 100),
                 (true, false) => pause.end(now),
                 _ => {}
             }
@@ -119,7 +119,7 @@ mod tests {
         let mut now = Duration::ZERO;
         for _ in 0..100 {
             now += Duration::from_secs(1);
-            pause.begin(now);
+            pause.begin(now, MOST);
             now += Duration::from_millis(60);
             assert!(!pause.wait(now).is_zero());
             pause.end(now);
@@ -128,10 +128,20 @@ mod tests {
     }
 
     #[test]
+    fn a_small_ticket_holds_bulk_for_as_long_as_its_bytes_take() {
+        let mut pause = Pause::new(Duration::ZERO);
+        pause.begin(STEP, STEP);
+        assert_eq!(pause.wait(STEP), STEP);
+        assert!(pause.wait(STEP * 2).is_zero(), "its answer is still out");
+        pause.end(STEP * 20);
+        assert!(pause.wait(STEP * 20).is_zero());
+    }
+
+    #[test]
     fn two_at_once_count_until_both_are_done() {
         let mut pause = Pause::new(Duration::ZERO);
-        pause.begin(STEP);
-        pause.begin(STEP);
+        pause.begin(STEP, MOST);
+        pause.begin(STEP, MOST);
         pause.end(STEP * 2);
         assert!(!pause.wait(STEP * 2).is_zero());
         pause.end(STEP * 3);

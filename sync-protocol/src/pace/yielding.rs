@@ -224,13 +224,13 @@ impl Yielding {
         self.cut_in_the_dark = true;
         self.carried = self.rate.min(taken);
         self.fade_best(now);
-        // Seeking overshoots by about as much as it found.
-        let found = if self.seeking {
-            self.carried / 2
+        if self.seeking {
+            // While seeking, the rate is ahead of what was measured, and beyond what the link carries.
+            self.carried = self.carried.max(self.rate / 3 * 2);
+            self.best = self.best.max(self.carried / 2);
         } else {
-            self.carried
-        };
-        self.best = self.best.max(found);
+            self.best = self.best.max(self.carried);
+        }
         self.seeking = false;
         let floor = FLOOR.max(self.best / FLOOR_PART);
         self.rate = (self.carried / 100 * part).max(floor);

@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use branchline_protocol::frame::{Decoder, Encoding, Frame};
 use branchline_protocol::manifest::ChunkRef;
-use branchline_protocol::outcome::Outcome;
 use branchline_protocol::problem::{Problem, ProblemKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};

@@ -62,6 +62,18 @@ impl Delay {
         self.failed_at.take().is_some()
     }
 
+    /// Whether only the way failed, so that finding out about it needs no body.
+    pub(super) fn is_by_the_way(&self) -> bool {
+        self.failed_at.is_some() && self.by_the_way
+    }
+
+    /// Somebody answers the door: everything may go again. Failures are counted on until an exchange
+    /// works.
+    pub(super) fn door_is_open(&mut self) {
+        self.failed_at = None;
+        self.not_before = Instant::now();
+    }
+
     /// The control lane got through: where only the way was the trouble, there is no reason to wait.
     pub(super) fn way_is_open(&mut self) {
         if self.by_the_way {

@@ -7,6 +7,7 @@ use branchline_protocol::id::FileId;
 use branchline_protocol::manifest::{
     Announcement, AnnouncementReply, ChunkRef, ChunksReply, Section,
 };
+use branchline_protocol::outcome::Outcome;
 use tokio::time::Instant;
 
 use super::plan::{Ask, Picked};
@@ -18,6 +19,8 @@ use crate::store::{Store, StoreError};
 pub(super) enum Done {
     Announced(Announced),
     Sent(Sent),
+    /// Whether central can be reached was found out.
+    Knocked(Instant, Result<(), Outcome>),
     /// The store could not be read.
     Store(StoreError),
     /// The exchange's task broke.
@@ -47,6 +50,11 @@ pub(super) struct Sent {
     pub(super) timing: Timing,
     /// `None` where nothing was left to send.
     pub(super) answer: Option<Answer<ChunksReply>>,
+}
+
+pub(super) async fn knock(link: BulkLink) -> Done {
+    let begun = Instant::now();
+    Done::Knocked(begun, link.knock().await)
 }
 
 pub(super) async fn announce(store: Arc<Store>, link: BulkLink, asks: Vec<Ask>) -> Done {
