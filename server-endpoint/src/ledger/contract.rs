@@ -10,6 +10,8 @@ use crate::testing::TestAgent;
 pub(crate) mod announcing;
 pub(crate) mod appending;
 pub(crate) mod attached;
+pub(crate) mod bringing;
+pub(crate) mod judging;
 pub(crate) mod reading;
 pub(crate) mod verdicts;
 
@@ -35,7 +37,33 @@ macro_rules! contract_tests {
 
         $crate::ledger::contract::contract_tests!($make, announcing:
             a_file_is_announced_brought_and_received,
-            attaching_makes_a_file_that_waits);
+            attaching_makes_a_file_that_waits,
+            a_file_of_nobody_or_of_another_agent_is_not_attached,
+            a_manifest_that_cannot_be_the_files_is_refused_and_changes_nothing,
+            sections_come_in_order_and_repeat_exactly,
+            an_empty_file_is_received_at_once,
+            what_central_holds_does_not_come_again,
+            a_chunk_comes_once_however_often_a_file_has_it,
+            what_is_missing_is_told_within_bounds,
+            a_large_file_is_announced_in_sections,
+            an_agent_at_a_bound_begins_nothing_and_finishes_what_it_began,
+            a_judged_file_says_what_became_of_it);
+        $crate::ledger::contract::contract_tests!($make, bringing:
+            the_first_place_of_a_chunk_stays,
+            nobody_brings_what_it_has_not_announced,
+            a_chunk_completes_every_file_that_waits_for_it,
+            a_lost_chunk_is_waited_for_again,
+            chunks_of_an_assembled_file_leave_their_objects,
+            two_attempts_of_one_upload_race);
+        $crate::ledger::contract::contract_tests!($make, judging:
+            a_file_moves_only_from_where_it_was_seen,
+            p5_no_file_becomes_readable_but_by_a_verdict_or_a_release,
+            an_upload_that_does_not_come_is_given_up,
+            a_large_upload_is_given_up_whole,
+            a_corrupt_file_gives_its_chunks_back,
+            inspection_takes_small_files_first_and_starves_none,
+            files_in_trouble_stand_back,
+            files_are_listed);
 
         #[tokio::test]
         async fn a_cursor_of_another_ledger_rewinds() {

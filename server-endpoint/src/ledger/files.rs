@@ -124,7 +124,7 @@ pub struct KeptChunk {
 }
 
 /// What came of [`KeepChunks`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ChunksKept {
     /// Chunks that now lie in this object. With none the object is nobody's and may be deleted: another
     /// request was faster (fencing: the first place of a chunk stays).

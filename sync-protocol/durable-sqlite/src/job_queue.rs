@@ -27,7 +27,7 @@ struct Lanes<J> {
 
 /// What a wait ended with.
 pub(crate) enum Taken<J> {
-    Job(J),
+    Job(Lane, J),
     Nothing,
     Closed,
 }
@@ -64,8 +64,13 @@ impl<J> JobQueue<J> {
         self.lock().is_empty()
     }
 
-    pub(crate) fn take_now(&self) -> Option<J> {
+    pub(crate) fn take_now(&self) -> Option<(Lane, J)> {
         self.lock().pop()
+    }
+
+    /// Control work only.
+    pub(crate) fn take_control_now(&self) -> Option<(Lane, J)> {
+        self.lock().pop_control()
     }
 
     pub(crate) fn take_within(&self, patience: Duration) -> Taken<J> {
@@ -75,7 +80,7 @@ impl<J> JobQueue<J> {
             .wait_timeout_while(lanes, patience, |lanes| lanes.is_empty() && !lanes.closed)
             .unwrap_or_else(PoisonError::into_inner);
         match lanes.pop() {
-            Some(job) => Taken::Job(job),
+            Some((lane, job)) => Taken::Job(lane, job),
             None if lanes.closed => Taken::Closed,
             None => Taken::Nothing,
         }
@@ -98,7 +103,12 @@ impl<J> Lanes<J> {
         self.control.is_empty() && self.bulk.is_empty()
     }
 
-    fn pop(&mut self) -> Option<J> {
-        self.control.pop_front().or_else(|| self.bulk.pop_front())
+    fn pop(&mut self) -> Option<(Lane, J)> {
+        let bulk = |lanes: &mut Self| lanes.bulk.pop_front().map(|job| (Lane::Bulk, job));
+        self.pop_control().or_else(|| bulk(self))
+    }
+
+    fn pop_control(&mut self) -> Option<(Lane, J)> {
+        self.control.pop_front().map(|job| (Lane::Control, job))
     }
 }

@@ -205,17 +205,17 @@ impl WriterThread {
     fn run(mut self) {
         loop {
             match self.queue.take_within(PAUSE) {
-                Taken::Job(first) => self.commit_batch(first),
+                Taken::Job(lane, first) => self.commit_batch(lane, first),
                 Taken::Nothing => self.checkpoint_from(1),
                 Taken::Closed => return,
             }
         }
     }
 
-    fn commit_batch(&mut self, first: Job) {
+    fn commit_batch(&mut self, lane: Lane, first: Job) {
         let mut answers = Vec::new();
         let committed = match self.connected() {
-            Ok(()) => self.transact(first, &mut answers),
+            Ok(()) => self.transact(lane, first, &mut answers),
             Err(failed) => {
                 answers.extend(refused(first));
                 Err(failed)
@@ -249,7 +249,12 @@ impl WriterThread {
         Ok(())
     }
 
-    fn transact(&self, first: Job, answers: &mut Vec<Answer>) -> Result<(), CommitError> {
+    fn transact(
+        &self,
+        lane: Lane,
+        first: Job,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), CommitError> {
         let Some(connection) = &self.connection else {
             return Err(CommitError::Closed);
         };
@@ -258,15 +263,22 @@ impl WriterThread {
         let started = Instant::now();
         // A job that is alone in its commit needs no savepoint to be taken back.
         let alone = self.queue.is_empty();
-        let mut next = Some(first);
-        while let Some(job) = next.take() {
+        let mut next = Some((lane, first));
+        let mut has_control = false;
+        while let Some((lane, job)) = next.take() {
+            has_control |= lane == Lane::Control;
             if let Err(fault) = run_job(connection, job, !alone, answers) {
                 let _ = execute(connection, "ROLLBACK");
                 return Err(self.commit_error(&fault));
             }
             let has_room = answers.len() < JOBS_PER_COMMIT && started.elapsed() < WORK_PER_COMMIT;
             if !alone && has_room {
-                next = self.queue.take_now();
+                // Nobody who waits for control work waits for bulk work behind it (P7).
+                next = if has_control {
+                    self.queue.take_control_now()
+                } else {
+                    self.queue.take_now()
+                };
             }
         }
         let outcome = if connection.is_autocommit() {

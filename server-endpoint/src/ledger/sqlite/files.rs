@@ -34,8 +34,8 @@ mod rows;
 mod settling;
 mod states;
 
-/// Chunks that one step loses: some ten milliseconds, where each is one file's.
-const LOST_PER_STEP: usize = 512;
+/// Chunks that one step keeps or loses: some ten milliseconds, where each is one file's.
+const CHUNKS_PER_STEP: usize = 512;
 
 impl FileLedger for SqliteLedger {
     fn announce(&self, announce: Announce) -> Pending<'_, Announced> {
@@ -47,7 +47,7 @@ impl FileLedger for SqliteLedger {
     }
 
     fn keep_chunks(&self, keep: KeepChunks) -> Pending<'_, ChunksKept> {
-        self.write_bulk(move |connection| chunks::keep(connection, &keep))
+        Box::pin(self.keep_in_steps(keep))
     }
 
     fn file(&self, id: FileId) -> Pending<'_, Option<FileRecord>> {
@@ -100,17 +100,38 @@ impl SqliteLedger {
     async fn announce_in_steps(&self, announce: Announce) -> Result<Announced, LedgerError> {
         let announce = Arc::new(announce);
         let mut placed = Vec::new();
-        let mut gave_news = false;
+        let (mut gave_news, mut reached) = (false, 0);
         while placed.len() < announce.sections.len() {
             let (announce, first) = (announce.clone(), placed.len());
             let step = self
-                .write_bulk(move |connection| announce::step(connection, &announce, first))
+                .write_bulk(move |connection| announce::step(connection, &announce, first, reached))
                 .await?;
             placed.extend(step.placed);
             gave_news |= step.gave_news;
+            reached = step.reached;
         }
         self.read(move |connection| announce::standings(connection, &announce, &placed, gave_news))
             .await
+    }
+
+    async fn keep_in_steps(&self, keep: KeepChunks) -> Result<ChunksKept, LedgerError> {
+        let keep = Arc::new(keep);
+        let mut kept = ChunksKept::default();
+        for from in (0..keep.chunks.len()).step_by(CHUNKS_PER_STEP) {
+            let keep = keep.clone();
+            let step = self
+                .write_bulk(move |connection| {
+                    chunks::keep(connection, &keep, from, CHUNKS_PER_STEP)
+                })
+                .await?;
+            kept.used += step.used;
+            kept.not_announced.extend(step.not_announced);
+            kept.received.extend(step.received);
+            kept.news_for.extend(step.news_for);
+        }
+        kept.news_for.sort_unstable();
+        kept.news_for.dedup();
+        Ok(kept)
     }
 
     async fn settle_in_steps(&self, file: FileId) -> Result<Vec<ObjectName>, LedgerError> {
@@ -133,7 +154,7 @@ impl SqliteLedger {
     ) -> Result<Vec<FileId>, LedgerError> {
         let mut waiting: Vec<FileId> = Vec::new();
         while !chunks.is_empty() {
-            let rest = chunks.split_off(chunks.len().min(LOST_PER_STEP));
+            let rest = chunks.split_off(chunks.len().min(CHUNKS_PER_STEP));
             let step = std::mem::replace(&mut chunks, rest);
             let files = self
                 .write_bulk(move |connection| losses::lose(connection, &step, at))

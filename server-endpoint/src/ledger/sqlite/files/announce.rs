@@ -12,8 +12,9 @@ use super::{manifests, states};
 use crate::ledger::sqlite::columns::{self, to_integer, whole};
 use crate::ledger::{Announce, Announced, DedupScope, LedgerError};
 
-/// Places that one step adds or compares: some ten milliseconds.
-const STEP_PLACES: usize = 2_048;
+/// Places that one step adds or compares: each new chunk dirties a page of its own in a large ledger, so
+/// that this is 2 MiB of WAL and some ten milliseconds.
+const STEP_PLACES: usize = 512;
 /// Missing chunks told in one answer, over all its files, so that an answer stays within
 /// [`limits::ANSWER_BYTES`] whatever was asked.
 const MISSING_TOLD: usize = 4 * limits::MISSING_CHUNKS;
@@ -36,17 +37,22 @@ pub(super) struct Step {
     pub(super) placed: Vec<Placed>,
     /// Whether a file moved.
     pub(super) gave_news: bool,
+    /// How far the section that needs another step is announced.
+    pub(super) reached: u32,
 }
 
 /// Places sections from the one at `first` on, as far as one step goes: at least one, or part of one.
+/// `reached` is the former step's.
 pub(super) fn step(
     connection: &Connection,
     announce: &Announce,
     first: usize,
+    mut reached: u32,
 ) -> Result<Step, LedgerError> {
     let mut step = Step {
         placed: Vec::new(),
         gave_news: false,
+        reached: 0,
     };
     let Some((agent, branch)) = rows::agent(connection, announce.agent)? else {
         let missing = announce.sections.len().saturating_sub(first);
@@ -68,13 +74,17 @@ pub(super) fn step(
             announce,
             branch: &branch,
             room: &mut room,
+            reached: std::mem::take(&mut reached),
         };
         let outcome = placing.place(&mut file, section)?;
         file.save(connection)?;
         step.gave_news |= file.version > version;
         match outcome {
             Some(placed) => step.placed.push(placed),
-            None => break,
+            None => {
+                step.reached = file.announced;
+                break;
+            }
         }
     }
     Ok(step)
@@ -86,6 +96,8 @@ struct Placing<'a> {
     branch: &'a BranchCode,
     /// How many more places this step takes.
     room: &'a mut usize,
+    /// Places before this are the section's own: a former step announced or compared them.
+    reached: u32,
 }
 
 impl Placing<'_> {
@@ -130,7 +142,14 @@ impl Placing<'_> {
         let repeated = usize::try_from(file.announced - section.from).unwrap_or(usize::MAX);
         let repeated = repeated.min(section.chunks.len());
         let (old, new) = section.chunks.split_at(repeated);
-        if !manifests::repeats(self.connection, file, section.from, old)? {
+        let known = self
+            .reached
+            .min(file.announced)
+            .saturating_sub(section.from);
+        let known = usize::try_from(known).unwrap_or(usize::MAX);
+        let unknown = old.get(known..).unwrap_or_default();
+        let from = section.from.max(self.reached);
+        if !manifests::repeats(self.connection, file, from, unknown)? {
             return Ok(Some(Placed::Refused(ManifestFault::Overlap)));
         }
         let asks_only = new.is_empty() && section.count > 0;
@@ -145,13 +164,13 @@ impl Placing<'_> {
             }
         }
         if asks_only {
-            *self.room = self.room.saturating_sub(old.len());
+            *self.room = self.room.saturating_sub(unknown.len());
             return Ok(Some(Placed::Stands));
         }
         self.begin(file, section.count)?;
         let taken = new.get(..*self.room).unwrap_or(new);
         manifests::append(self.connection, file, taken)?;
-        *self.room = self.room.saturating_sub(taken.len() + old.len());
+        *self.room = self.room.saturating_sub(taken.len() + unknown.len());
         if file.is_complete() {
             states::enter(self.connection, file, FileState::Received, self.announce.at)?;
         }

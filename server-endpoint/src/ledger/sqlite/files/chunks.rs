@@ -94,21 +94,23 @@ pub(super) fn wants(
         .collect()
 }
 
-pub(super) fn keep(connection: &Connection, keep: &KeepChunks) -> Result<ChunksKept, LedgerError> {
-    let mut kept = ChunksKept {
-        used: 0,
-        not_announced: Vec::new(),
-        received: Vec::new(),
-        news_for: Vec::new(),
-    };
+/// Keeps the chunks from this one on, at most `most`.
+pub(super) fn keep(
+    connection: &Connection,
+    keep: &KeepChunks,
+    from: usize,
+    most: usize,
+) -> Result<ChunksKept, LedgerError> {
+    let mut kept = ChunksKept::default();
+    let chunks = keep.chunks.iter().enumerate().skip(from).take(most);
     let Some((agent, branch)) = rows::agent(connection, keep.agent)? else {
-        kept.not_announced = (0..keep.chunks.len()).collect();
+        kept.not_announced = chunks.map(|(index, _)| index).collect();
         return Ok(kept);
     };
     let mut finder = Finder::new(connection, agent, branch)?;
     let mut object = objects::find(connection, keep.object)?;
     let mut files = HashMap::new();
-    for (index, chunk) in keep.chunks.iter().enumerate() {
+    for (index, chunk) in chunks {
         let found = finder.find(chunk.chunk)?;
         if found.is_empty() {
             kept.not_announced.push(index);
@@ -211,9 +213,7 @@ fn finish(
             if file.agent == agent {
                 kept.received.push(file.id);
             }
-            if !kept.news_for.contains(&file.branch) {
-                kept.news_for.push(file.branch.clone());
-            }
+            kept.news_for.push(file.branch.clone());
         }
     }
     file.save(connection)

@@ -28,8 +28,10 @@ pub(super) fn append(
     let mut add_place = connection
         .prepare_cached("INSERT INTO manifests (file, place, chunk) VALUES (?1, ?2, ?3)")?;
     let mut add_use = connection.prepare_cached(
-        "INSERT INTO uses (chunk, agent, file, place, copies) VALUES (?1, ?2, ?3, ?4, 1)
-         ON CONFLICT DO UPDATE SET copies = copies + 1 RETURNING copies",
+        "INSERT OR IGNORE INTO uses (chunk, agent, file, place, copies) VALUES (?1, ?2, ?3, ?4, 1)",
+    )?;
+    let mut add_copy = connection.prepare_cached(
+        "UPDATE uses SET copies = copies + 1 WHERE chunk = ?1 AND agent = ?2 AND file = ?3",
     )?;
     let mut add_missing = connection
         .prepare_cached("INSERT INTO missing (file, place, chunk) VALUES (?1, ?2, ?3)")?;
@@ -46,11 +48,13 @@ pub(super) fn append(
         };
         let place = file.announced;
         add_place.execute(params![file.row, place, row])?;
-        let copies: i64 =
-            add_use.query_row(params![row, file.agent, file.row, place], |row| row.get(0))?;
+        let is_first = add_use.execute(params![row, file.agent, file.row, place])? == 1;
+        if !is_first {
+            add_copy.execute(params![row, file.agent, file.row])?;
+        }
         if !is_held {
             file.missing_bytes += u64::from(chunk.size());
-            if copies == 1 {
+            if is_first {
                 add_missing.execute(params![file.row, place, row])?;
                 file.missing += 1;
             }
@@ -105,12 +109,12 @@ pub(super) fn cut(
     most: u32,
 ) -> Result<Vec<ObjectName>, LedgerError> {
     let mut freed = Vec::new();
-    let mut drop_use = connection.prepare_cached(
-        "UPDATE uses SET copies = copies - 1 WHERE chunk = ?1 AND agent = ?2 AND file = ?3
-         RETURNING copies",
+    let mut delete_use = connection.prepare_cached(
+        "DELETE FROM uses WHERE chunk = ?1 AND agent = ?2 AND file = ?3 AND copies = 1",
     )?;
-    let mut delete_use = connection
-        .prepare_cached("DELETE FROM uses WHERE chunk = ?1 AND agent = ?2 AND file = ?3")?;
+    let mut delete_copy = connection.prepare_cached(
+        "UPDATE uses SET copies = copies - 1 WHERE chunk = ?1 AND agent = ?2 AND file = ?3",
+    )?;
     let mut delete_missing =
         connection.prepare_cached("DELETE FROM missing WHERE file = ?1 AND place = ?2")?;
     let mut is_used =
@@ -124,11 +128,10 @@ pub(super) fn cut(
             file.missing_bytes = file.missing_bytes.saturating_sub(size);
         }
         let of = params![place.chunk, file.agent, file.row];
-        let copies: i64 = drop_use.query_row(of, |row| row.get(0))?;
-        if copies > 0 {
+        if delete_use.execute(of)? == 0 {
+            delete_copy.execute(of)?;
             continue;
         }
-        delete_use.execute(of)?;
         if !place.is_held {
             // Its first place, as it was its last.
             delete_missing.execute(params![file.row, place.at])?;

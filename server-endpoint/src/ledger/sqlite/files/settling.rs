@@ -12,8 +12,10 @@ use super::{manifests, objects, states};
 use crate::ledger::sqlite::columns::{self, to_integer, whole};
 use crate::ledger::{LedgerError, ObjectName};
 
-/// Places that one step settles or takes back: some ten milliseconds.
+/// Places that one step settles: some ten milliseconds.
 const STEP_PLACES: u32 = 2_048;
+/// Places that one step takes back, each with a chunk of its own that leaves a page of its own.
+const STEP_PLACES_BACK: u32 = 512;
 
 /// What one step freed, and whether there is more to do.
 pub(super) struct Step<N> {
@@ -98,7 +100,7 @@ pub(super) fn expire(
         freed: Vec::new(),
         next: None,
     };
-    let mut left = STEP_PLACES;
+    let mut left = STEP_PLACES_BACK;
     while left > 0 {
         let Some(mut file) = FileRow::idle_before(connection, before)? else {
             return Ok(step);
