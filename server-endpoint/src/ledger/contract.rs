@@ -12,6 +12,8 @@ pub(crate) mod appending;
 pub(crate) mod attached;
 pub(crate) mod bringing;
 pub(crate) mod judging;
+mod model;
+pub(crate) mod random;
 pub(crate) mod reading;
 pub(crate) mod verdicts;
 
