@@ -274,7 +274,7 @@ impl<L: Ledger> Run<'_, L> {
     }
 
     async fn expire(&mut self) {
-        let before = self.clock - self.random.i64(..20_000);
+        let before = self.clock - self.random.i64(0..30_000);
         println!("what was idle since before {before} expires");
         let expected = self.model.expire(before, self.clock);
         let (before, at) = (UnixMillis(before), UnixMillis(self.clock));
