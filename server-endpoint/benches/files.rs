@@ -23,6 +23,7 @@ use branchline_server::ledger::{
     NewAgent, ObjectName, UploadBounds, now,
 };
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 const CHUNKS: usize = 160_000;
 /// Chunks in a body of 8 MiB.
@@ -78,7 +79,8 @@ async fn run() -> anyhow::Result<()> {
     };
     let other = register(&ledger, 2, "PAR".parse()?).await?;
     let (phase, heard) = watch::channel("idle");
-    let filing = tokio::spawn(file_all_the_time(ledger.clone(), other, heard));
+    let mut filing = JoinSet::new();
+    filing.spawn(file_all_the_time(ledger.clone(), other, heard));
     tokio::time::sleep(Duration::from_secs(2)).await;
 
     phase.send_replace("announce, all new");
@@ -102,7 +104,11 @@ async fn run() -> anyhow::Result<()> {
     })
     .await?;
     drop(phase);
-    for (phase, mut took) in filing.await?? {
+    let waits = filing
+        .join_next()
+        .await
+        .unwrap_or_else(|| Ok(Ok(Waits::new())));
+    for (phase, mut took) in waits?? {
         took.sort();
         let at = |part: usize| took.get((took.len() - 1) * part / 1_000).copied();
         print(&format!(
@@ -289,7 +295,7 @@ async fn submit(
     };
     let bytes = operation.encode();
     let end = agent.at.then(&bytes);
-    let bounds = vec![0..bytes.len()];
+    let bounds = std::iter::once(0..bytes.len()).collect();
     let append = Append {
         agent: agent.id,
         stream: agent.stream,

@@ -99,7 +99,7 @@ pub(crate) async fn a_file_is_announced_brought_and_received(ledger: &impl Ledge
 
     let kept = bring(ledger, &agent, "two", &[chunk("a"), chunk("b"), chunk("c")]).await;
     assert_eq!((kept.used, &kept.received), (2, &vec![file.id]));
-    assert_eq!(kept.news_for, [agent.branch.clone()]);
+    assert_eq!(kept.news_for, std::slice::from_ref(&agent.branch));
     assert_eq!(announce(ledger, &agent, file.whole()).await, received());
     assert_eq!(told(ledger, &agent, &file).await, [FileState::Received]);
     let places: Vec<_> = ledger.chunks_of(file.id, 0, 9).await.unwrap();
@@ -329,7 +329,7 @@ pub(crate) async fn what_is_missing_is_told_within_bounds(ledger: &impl Ledger) 
         panic!("not wanted");
     };
     assert_eq!(announced as usize, names.len());
-    let first: Vec<_> = (0..limits::MISSING_RANGES as u32)
+    let first: Vec<_> = (0..u32::try_from(limits::MISSING_RANGES).unwrap())
         .map(|n| Places(2 * n + 1, 1))
         .collect();
     assert_eq!(missing, first);

@@ -224,7 +224,7 @@ pub(crate) async fn told(
         }
         let moves = page.events.iter().filter_map(Event::body);
         states.extend(moves.filter_map(|body| match body {
-            EventBody::FileMoved { file: moved, state } if moved == file.id => Some(state),
+            EventBody::FileMoved { file: of, state } if of == file.id => Some(state),
             _ => None,
         }));
         cursor = Some(page.cursor);

@@ -170,7 +170,7 @@ pub(crate) async fn a_lost_chunk_is_waited_for_again(ledger: &impl Ledger) {
     // It comes again, from whoever has it.
     let kept = bring(ledger, &lyon, "again", &[chunk("a"), chunk("b")]).await;
     assert_eq!((kept.used, &kept.received), (2, &vec![first.id]));
-    assert_eq!(kept.news_for, [lyon.branch.clone()]);
+    assert_eq!(kept.news_for, std::slice::from_ref(&lyon.branch));
     let states = [FileState::Received, FileState::Waiting, FileState::Received];
     assert_eq!(told(ledger, &lyon, &first).await, states);
     assert_eq!(places(ledger, &first).await[2], Some(place_in("again", 0)));

@@ -169,7 +169,8 @@ impl Model {
         if of.begun {
             of.idle_since = Some(at);
         }
-        let (from, to) = (section.from as usize, section.end() as usize);
+        let from = section.from as usize;
+        let to = from + section.chunks.len();
         if from <= of.announced {
             let known = to.min(of.announced);
             if section.chunks[..known.saturating_sub(from)] != of.file.chunks[from..known.max(from)]

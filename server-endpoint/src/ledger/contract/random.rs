@@ -304,10 +304,10 @@ impl<L: Ledger> Run<'_, L> {
             let placed = self.ledger.chunks_of(file.file.id, 0, 99).await.unwrap();
             let chunks: Vec<_> = placed.iter().map(|placed| placed.chunk).collect();
             assert_eq!(chunks, file.file.chunks[..file.announced]);
-            let places: Vec<_> = placed.iter().map(|placed| placed.place).collect();
-            assert_eq!(places, self.model.places(index), "file {index}");
+            let lie: Vec<_> = placed.iter().map(|placed| placed.place).collect();
+            assert_eq!(lie, self.model.places(index), "file {index}");
             if file.state == FileState::Received {
-                assert!(places.iter().all(Option::is_some) && file.begun);
+                assert!(lie.iter().all(Option::is_some) && file.begun);
             }
         }
         let all: Vec<ObjectName> = (0..self.objects.len())

@@ -79,13 +79,11 @@ pub(super) fn step(
         let outcome = placing.place(&mut file, section)?;
         file.save(connection)?;
         step.gave_news |= file.version > version;
-        match outcome {
-            Some(placed) => step.placed.push(placed),
-            None => {
-                step.reached = file.announced;
-                break;
-            }
-        }
+        let Some(outcome) = outcome else {
+            step.reached = file.announced;
+            break;
+        };
+        step.placed.push(outcome);
     }
     Ok(step)
 }
