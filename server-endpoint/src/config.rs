@@ -48,6 +48,18 @@ pub const TEMPLATE: &str = "\
 # What a branch need not send because central has it: what any branch sent (\"organisation\"), or what
 # that branch sent itself (\"branch\"), so that none can learn what others have.
 # deduplicate = \"organisation\"
+
+[scanner]
+# clamd's socket. Without a scanner, files are held until a person releases them.
+# socket = \"/run/clamav/clamd.ctl\"    (no default)
+
+# Seconds that the scanner may take for a file.
+# timeout_seconds = 180
+
+# MiB of the largest file that the scanner is asked about; larger ones are too large, and a person can
+# release them. Never more than MaxFileSize in clamd.conf: what is larger than that, clamd calls clean
+# without having looked, unless AlertExceedsMax is yes there, which is a good idea in any case.
+# largest_mib = 100
 ";
 
 /// How the log looks.
@@ -155,6 +167,7 @@ fn parse(text: &str) -> Result<File, String> {
         format!("{place}{}", fault.message())
     })?;
     file.files.check()?;
+    file.scanner.check()?;
     if file.drain_seconds > DRAIN_MOST_SECONDS {
         return Err(format!(
             "drain_seconds must be at most {DRAIN_MOST_SECONDS}"
@@ -173,7 +186,10 @@ mod tests {
         let spelled_out: String = TEMPLATE
             .lines()
             .filter_map(|line| match line.strip_prefix("# ") {
-                Some(setting) => setting.contains(" = ").then_some(setting),
+                Some(setting) => {
+                    let is_default = setting.contains(" = ") && !setting.contains("(no default)");
+                    is_default.then_some(setting)
+                }
                 None => line.starts_with('[').then_some(line),
             })
             .fold(String::new(), |text, line| text + line + "\n");
@@ -182,9 +198,10 @@ mod tests {
         assert_eq!(written.log_format, defaults.log_format);
         assert_eq!(written.drain_seconds, defaults.drain_seconds);
         assert_eq!(written.files, defaults.files);
+        assert_eq!(written.scanner, defaults.scanner);
         assert_eq!(defaults.files, Files::default());
         let settings = spelled_out.lines().filter(|line| line.contains(" = "));
-        assert_eq!(settings.count(), 9);
+        assert_eq!(settings.count(), 11);
     }
 
     #[test]
@@ -209,6 +226,16 @@ mod tests {
             ("deduplicate = \"all\"", "line 2"),
         ] {
             let fault = parse(&format!("[files]\n{bad}\n")).err().unwrap();
+            assert!(fault.contains(key), "{bad}: {fault}");
+        }
+        for (bad, key) in [
+            ("socket = \"clamd.sock\"", "absolute"),
+            ("timeout_seconds = 0", "timeout_seconds"),
+            ("timeout_seconds = 3601", "timeout_seconds"),
+            ("largest_mib = 0", "largest_mib"),
+            ("port = 3310", "line 2"),
+        ] {
+            let fault = parse(&format!("[scanner]\n{bad}\n")).err().unwrap();
             assert!(fault.contains(key), "{bad}: {fault}");
         }
     }

@@ -15,6 +15,7 @@ pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod ingress;
+pub mod inspection;
 pub mod ledger;
 pub mod server;
 mod upkeep;

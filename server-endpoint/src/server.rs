@@ -13,12 +13,17 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, Deduplicate, Files};
+use crate::config::{self, Config, Deduplicate, Files};
 use crate::ingress::{Bounds, Ingress, accept_until};
+use crate::inspection::clamd::{Clamd, Patience};
+use crate::inspection::{Inspector, Pauses, Scanner, Steps};
 use crate::ledger::sqlite::{self, SqliteLedger};
 use crate::ledger::{DedupScope, Ledger, LedgerError, UploadBounds};
 use crate::upkeep::Upkeep;
 use crate::vault::{self, FsVault, Vault};
+
+/// How long a scanner may take to say that it is there: it does so while it scans, too.
+const SCANNER_ANSWERS: Duration = Duration::from_secs(10);
 
 /// Why the server cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +53,8 @@ pub struct Server {
     ledger: Arc<dyn Ledger>,
     vault: Arc<dyn Vault>,
     bounds: Bounds,
+    /// `None`: nobody inspects files here.
+    inspector: Option<Inspector>,
     expire_after: Duration,
     drain: Duration,
 }
@@ -75,21 +82,30 @@ impl Server {
             config.data_dir.join(vault::FOLDER),
             config.files.reserve_bytes(),
         );
+        let vault = Arc::new(vault);
+        let steps = Steps {
+            ledger: ledger.clone(),
+            vault: vault.clone(),
+            scanner: scanner(&config.scanner),
+        };
+        let inspector = Inspector::new(steps, Pauses::default());
         Ok(Self {
             listener,
             address,
             ledger,
-            vault: Arc::new(vault),
+            vault,
             bounds: Bounds {
                 uploads: uploads(&config.files),
                 ..Bounds::default()
             },
+            inspector: Some(inspector),
             expire_after: config.files.expire_after(),
             drain: config.drain(),
         })
     }
 
-    /// A server on stores of the caller's, with bounds of the caller's: for tests.
+    /// A server on stores of the caller's, with bounds of the caller's, on which nobody
+    /// inspects files: for tests.
     pub fn with_stores(
         listener: TcpListener,
         ledger: Arc<dyn Ledger>,
@@ -102,6 +118,7 @@ impl Server {
             ledger,
             vault,
             bounds,
+            inspector: None,
             expire_after: Files::default().expire_after(),
             drain: Duration::from_secs(1),
         })
@@ -126,6 +143,9 @@ impl Server {
         // A task of its own, so that a fault in it is its own.
         let until_stopped = stopping.clone();
         connections.spawn(async move { upkeep.until(&until_stopped).await });
+        if let Some(inspector) = self.inspector {
+            connections.spawn(inspector.run(stopping.clone()));
+        }
         let watching = ingress.watch_news();
         let serving = async {
             let accepting = accept_until(ingress.clone(), self.listener, &connections);
@@ -161,6 +181,18 @@ fn uploads(files: &Files) -> UploadBounds {
         agent_files: files.agent_files,
         file_bytes: files.file_bytes(),
     }
+}
+
+fn scanner(config: &config::Scanner) -> Option<Scanner> {
+    let socket = config.socket.clone()?;
+    let patience = Patience {
+        answer: SCANNER_ANSWERS,
+        scan: config.timeout(),
+    };
+    Some(Scanner {
+        clamd: Clamd::new(socket, patience),
+        largest: config.largest_bytes(),
+    })
 }
 
 fn loopback(listener: &TcpListener) -> Result<SocketAddr, ServeError> {

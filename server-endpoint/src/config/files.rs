@@ -91,10 +91,62 @@ impl Files {
     }
 }
 
+/// The longest that a scanner may be given for one file.
+const SCAN_MOST_SECONDS: u64 = 3_600;
+
 /// `[scanner]` in `server.toml`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Scanner {
     /// clamd's socket. Without one, files are held until a person releases them.
     pub socket: Option<PathBuf>,
+    /// Seconds that it may take to take a piece of a file, and to judge the whole.
+    pub timeout_seconds: u64,
+    /// MiB of the largest file that it is asked about.
+    pub largest_mib: u64,
+}
+
+impl Default for Scanner {
+    fn default() -> Self {
+        Self {
+            socket: None,
+            // clamd's own MaxScanTime is 120.
+            timeout_seconds: 180,
+            // clamd's own MaxFileSize.
+            largest_mib: 100,
+        }
+    }
+}
+
+impl Scanner {
+    /// Says which value cannot be, and why.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if let Some(socket) = &self.socket
+            && !socket.is_absolute()
+        {
+            return Err(format!(
+                "[scanner] socket must be an absolute path, not {}",
+                socket.display()
+            ));
+        }
+        if !(1..=SCAN_MOST_SECONDS).contains(&self.timeout_seconds) {
+            return Err(format!(
+                "[scanner] timeout_seconds must be from 1 to {SCAN_MOST_SECONDS}"
+            ));
+        }
+        if self.largest_mib == 0 {
+            return Err("[scanner] largest_mib must be at least 1".to_owned());
+        }
+        Ok(())
+    }
+
+    /// See [`Scanner::timeout_seconds`].
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout_seconds)
+    }
+
+    /// See [`Scanner::largest_mib`].
+    pub fn largest_bytes(&self) -> u64 {
+        self.largest_mib.saturating_mul(1 << 20)
+    }
 }

@@ -214,6 +214,8 @@ pub struct FileFilter {
     pub ticket: Option<TicketId>,
     /// In the state of this word only.
     pub state: Option<&'static str>,
+    /// Of this content only.
+    pub root: Option<Digest>,
     /// Only those behind this one, in the order of attaching.
     pub after: Option<FileId>,
     /// At most so many.
@@ -238,7 +240,7 @@ pub trait FileLedger: Send + Sync {
     /// Files in the order of attaching.
     fn files(&self, filter: FileFilter) -> Pending<'_, Vec<FileRecord>>;
 
-    /// Files that inspection has to look at (received, or left scanning), the smaller ones first but none
+    /// Files that inspection has to look at (received, left scanning, or to be scanned again), the smaller ones first but none
     /// starved; at most `most`.
     fn to_inspect(&self, most: usize) -> Pending<'_, Vec<FileRecord>>;
 
@@ -251,6 +253,14 @@ pub trait FileLedger: Send + Sync {
 
     /// Notes why inspection of a file does not come further, or that nothing hinders it any more.
     fn note_trouble(&self, file: FileId, trouble: Option<String>) -> Pending<'_, ()>;
+
+    /// Puts a judged file back before inspection, to be scanned again; it stays what it is until then.
+    /// Answers whether it is one that can be.
+    fn scan_again(&self, file: FileId, at: UnixMillis) -> Pending<'_, bool>;
+
+    /// A file that was scanned again stays what it is, if it is still as the caller saw it: inspection
+    /// has nothing more to do, and no event says so.
+    fn keep_verdict(&self, file: FileId, version: u64) -> Pending<'_, ()>;
 
     /// The file was assembled and is durable in the vault under its root: its chunks lie there from now
     /// on. Answers with objects of `incoming/` in which no chunk lies any more; they may be deleted.

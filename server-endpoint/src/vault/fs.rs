@@ -1,7 +1,8 @@
 //! The vault in a folder.
 //!
 //! ```text
-//! vault/partial/RANDOM           being written; locked (flock) by whoever writes it
+//! vault/partial/                 locked (flock): shared to begin a file, exclusively to remove left-overs
+//! vault/partial/RANDOM           being written; locked by whoever writes it
 //! vault/incoming/3f/OBJECT       an object, in the folder of its name's last byte
 //! vault/quarantine/a0/ROOT       an assembled file, in the folder of its root's first byte
 //! vault/released/a0/ROOT         a file that may be read

@@ -124,6 +124,15 @@ impl Depot {
         all
     }
 
+    /// Waits until requests have sealed so many objects.
+    pub(super) async fn until_sealed(&self, objects: usize) {
+        let started = Instant::now();
+        while self.objects().await.len() < objects {
+            assert!(started.elapsed() < Duration::from_secs(60), "never sealed");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// P3, P4: what the ledger knows of lies in the vault, and is what it is called.
     pub(super) async fn assert_proven(&self) {
         let places: Vec<_> = self.ledger.state().places.clone().into_iter().collect();

@@ -159,6 +159,12 @@ impl FileLedger for FaultyLedger {
     fn note_trouble(&self, _: FileId, _: Option<String>) -> Pending<'_, ()> {
         self.fail()
     }
+    fn scan_again(&self, _: FileId, _: UnixMillis) -> Pending<'_, bool> {
+        self.fail()
+    }
+    fn keep_verdict(&self, _: FileId, _: u64) -> Pending<'_, ()> {
+        self.fail()
+    }
     fn settle_chunks(&self, _: FileId) -> Pending<'_, Vec<ObjectName>> {
         self.fail()
     }

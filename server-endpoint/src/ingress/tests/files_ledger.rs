@@ -211,6 +211,12 @@ impl FileLedger for FilesLedger {
     fn note_trouble(&self, _: FileId, _: Option<String>) -> Pending<'_, ()> {
         none()
     }
+    fn scan_again(&self, _: FileId, _: UnixMillis) -> Pending<'_, bool> {
+        none()
+    }
+    fn keep_verdict(&self, _: FileId, _: u64) -> Pending<'_, ()> {
+        none()
+    }
     fn settle_chunks(&self, _: FileId) -> Pending<'_, Vec<ObjectName>> {
         none()
     }

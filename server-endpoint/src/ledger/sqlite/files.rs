@@ -75,6 +75,14 @@ impl FileLedger for SqliteLedger {
         self.write_bulk(move |connection| moving::note_trouble(connection, file, trouble, at))
     }
 
+    fn scan_again(&self, file: FileId, at: UnixMillis) -> Pending<'_, bool> {
+        self.write_bulk(move |connection| moving::scan_again(connection, file, at))
+    }
+
+    fn keep_verdict(&self, file: FileId, version: u64) -> Pending<'_, ()> {
+        self.write_bulk(move |connection| moving::keep_verdict(connection, file, version))
+    }
+
     fn settle_chunks(&self, file: FileId) -> Pending<'_, Vec<ObjectName>> {
         Box::pin(self.settle_in_steps(file))
     }

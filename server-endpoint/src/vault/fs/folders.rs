@@ -51,9 +51,17 @@ impl Folders {
         if let Some(above) = self.root.parent() {
             sync_folder(above)?;
         }
-        for entry in std::fs::read_dir(self.root.join(PARTIAL))? {
-            let path = entry?.path();
-            match remove_unlocked(&path) {
+        self.sweep()
+    }
+
+    /// Removes what nobody writes any more. Nothing can be begun meanwhile: a file that is made and not
+    /// locked yet would look like a left-over.
+    fn sweep(&self) -> io::Result<()> {
+        let folder = self.root.join(PARTIAL);
+        let sweeping = File::open(&folder)?;
+        flock(&sweeping, FlockOperation::LockExclusive)?;
+        for entry in std::fs::read_dir(&folder)? {
+            match remove_unlocked(&entry?.path()) {
                 Err(fault) if fault.kind() != ErrorKind::NotFound => return Err(fault),
                 _ => {}
             }
@@ -63,20 +71,16 @@ impl Folders {
 
     /// Begins a file that has no name yet.
     pub(super) fn begin(&self) -> io::Result<Partial> {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(io::Error::other)?;
-        let mut name = String::with_capacity(32);
-        for byte in random {
-            let _ = write!(name, "{byte:02x}");
-        }
-        let path = self.root.join(PARTIAL).join(name);
-        match Partial::begin(path.clone()) {
+        let folder = self.root.join(PARTIAL);
+        let not_swept = match File::open(&folder) {
             Err(fault) if fault.kind() == ErrorKind::NotFound => {
                 self.prepare()?;
-                Partial::begin(path)
+                File::open(&folder)?
             }
-            begun => begun,
-        }
+            opened => opened?,
+        };
+        flock(&not_swept, FlockOperation::LockShared)?;
+        Partial::begin(folder.join(random_name()?))
     }
 
     pub(super) fn path(&self, of: &str, part: u8) -> PathBuf {
@@ -108,6 +112,16 @@ impl Folders {
         // Nothing in here can panic half-way.
         self.durable.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn random_name() -> io::Result<String> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    let mut name = String::with_capacity(32);
+    for byte in random {
+        let _ = write!(name, "{byte:02x}");
+    }
+    Ok(name)
 }
 
 /// Removes a file unless somebody, of whatever process, holds its lock.

@@ -16,6 +16,7 @@ pub(super) struct Partial {
 }
 
 impl Partial {
+    /// Begins one, locked.
     pub(super) fn begin(path: PathBuf) -> io::Result<Self> {
         let file = make_file(&path)?;
         let partial = Self {

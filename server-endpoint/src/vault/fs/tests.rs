@@ -102,6 +102,27 @@ async fn what_a_killed_process_left_is_removed_and_what_lives_is_not() {
     assert_eq!(files_in(&root.join("partial")), 0);
 }
 
+#[test]
+fn sweeping_never_takes_what_is_just_being_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let folders = Folders::new(folder.path().join(FOLDER));
+    folders.prepare().unwrap();
+    std::thread::scope(|threads| {
+        let beginning = threads.spawn(|| {
+            for round in 0..500 {
+                let mut partial = folders.begin().unwrap();
+                let path = folder.path().join(round.to_string());
+                partial.name_new(&path).unwrap();
+                assert!(path.exists());
+            }
+        });
+        while !beginning.is_finished() {
+            folders.prepare().unwrap();
+        }
+        beginning.join().unwrap();
+    });
+}
+
 #[tokio::test]
 async fn folders_that_vanish_come_back() {
     let folder = tempfile::tempdir().unwrap();

@@ -70,3 +70,44 @@ pub(super) fn note_trouble(
     file.trouble = trouble.map(|words| clipped(&words, limits::DETAIL_CHARS).to_owned());
     file.save(connection)
 }
+
+/// Gives a judged file a place in the order of inspection.
+pub(super) fn scan_again(
+    connection: &Connection,
+    file: FileId,
+    at: UnixMillis,
+) -> Result<bool, LedgerError> {
+    let Some(mut file) = FileRow::find(connection, file)? else {
+        return Ok(false);
+    };
+    let is_judged = matches!(
+        file.state,
+        FileState::Clean
+            | FileState::Infected { .. }
+            | FileState::Held
+            | FileState::TooLarge
+            | FileState::Released { .. }
+    );
+    if is_judged {
+        file.due = Some(states::due(at, file.size));
+        file.save(connection)?;
+    }
+    Ok(is_judged)
+}
+
+/// Takes that place back.
+pub(super) fn keep_verdict(
+    connection: &Connection,
+    file: FileId,
+    version: u64,
+) -> Result<(), LedgerError> {
+    let Some(mut file) = FileRow::find(connection, file)? else {
+        return Ok(());
+    };
+    if file.version == version && file.state.is_settled() {
+        file.due = None;
+        file.trouble = None;
+        file.save(connection)?;
+    }
+    Ok(())
+}

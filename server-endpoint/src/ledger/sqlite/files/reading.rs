@@ -68,7 +68,10 @@ pub(super) fn list(
     if filter.branch.is_some() {
         which.push_str(" AND files.branch = ?4");
     }
-    which.push_str(" ORDER BY files.file LIMIT ?5");
+    if filter.root.is_some() {
+        which.push_str(" AND files.root = ?5");
+    }
+    which.push_str(" ORDER BY files.file LIMIT ?6");
     records(
         connection,
         &which,
@@ -77,6 +80,7 @@ pub(super) fn list(
             ticket,
             filter.state,
             filter.branch.as_ref().map(BranchCode::as_str),
+            filter.root.map(|root| root.0),
             to_integer(filter.most as u64)
         ],
     )

@@ -35,6 +35,7 @@ CREATE TABLE files (
 CREATE INDEX files_by_ticket ON files (ticket, file);
 CREATE INDEX files_by_branch ON files (branch, file);
 CREATE INDEX files_by_state ON files (state, file);
+CREATE INDEX files_by_root ON files (root, file);
 CREATE INDEX files_due ON files (due) WHERE due IS NOT NULL;
 CREATE INDEX files_idle ON files (idle_since) WHERE idle_since IS NOT NULL;
 
