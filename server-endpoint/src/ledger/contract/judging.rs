@@ -354,6 +354,7 @@ pub(crate) async fn files_are_listed(ledger: &impl Ledger) {
         ticket,
         state: Some("waiting"),
         branch: Some(paris.branch.clone()),
+        root: None,
         after: Some(operation_id("g1").into()),
         most: 99,
     };
