@@ -1,5 +1,6 @@
 //! Wiring: opens the store, binds the local API, starts the sync loop, and ends them in order.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, Registration};
+use crate::intake::drop_folders::{DropFolders, Surroundings};
 use crate::intake::local_api::{self, Desk, Identity};
 use crate::intake::taking::FileIntake;
 use crate::link::Link;
@@ -44,12 +46,7 @@ pub async fn run(
         retention,
     )
     .await?;
-    let identity = Identity {
-        branch: registration.branch,
-        ordinal: registration.ordinal,
-        agent: registration.credentials.agent,
-        server: config.server,
-    };
+    let identity = identity(registration, &config);
     tracing::info!(branch = %identity.branch, agent = %identity.agent, "the agent runs");
     let intake = Arc::new(FileIntake::new(store.clone(), config.files.file_bytes()));
     let uploads = Arc::new(UploadProgress::default());
@@ -62,6 +59,16 @@ pub async fn run(
     );
     let timetable = config.bulk.plan().map_err(anyhow::Error::msg)?;
     let (fault, _settings_fault) = watch::channel(None);
+    let tasks = TaskTracker::new();
+    let surroundings = Surroundings {
+        store: store.clone(),
+        appended: appended.clone(),
+        agent: identity.agent,
+        file_bytes: config.files.file_bytes(),
+        own_folders: own_folders(&config),
+        shutdown: shutdown.clone(),
+    };
+    let drop_folders = DropFolders::start(config.drop_folders, &surroundings, &tasks);
     let desk = Arc::new(Desk {
         intake,
         uploads,
@@ -69,9 +76,8 @@ pub async fn run(
         appended,
         sync: status,
         identity,
+        drop_folders,
     });
-
-    let tasks = TaskTracker::new();
     tasks.spawn(sync.run(shutdown.clone()));
     tasks.spawn(lane.run(shutdown.clone()));
     tasks.spawn(rate::follow(
@@ -86,14 +92,16 @@ pub async fn run(
     tasks.spawn(local_api::serve(listener, desk, shutdown.clone()));
     ready();
     shutdown.cancelled().await;
+    drain(&tasks).await;
+    Ok(())
+}
+
+async fn drain(tasks: &TaskTracker) {
     tasks.close();
-    if tokio::time::timeout(DRAIN_WITHIN, tasks.wait())
-        .await
-        .is_err()
-    {
+    let drained = tokio::time::timeout(DRAIN_WITHIN, tasks.wait()).await;
+    if drained.is_err() {
         tracing::warn!("requests under way were cut off at shutdown");
     }
-    Ok(())
 }
 
 async fn open_store(config: &Config, registration: &Registration) -> anyhow::Result<Arc<Store>> {
@@ -109,4 +117,20 @@ async fn open_store(config: &Config, registration: &Registration) -> anyhow::Res
     };
     let opened = tokio::task::spawn_blocking(move || Store::open(settings, crate::ids::now()));
     Ok(Arc::new(opened.await??))
+}
+
+/// Where files lie that must never leave the branch: data, settings, and the secret.
+fn own_folders(config: &Config) -> Vec<PathBuf> {
+    let mut own = config.own_folders();
+    own.push(config.data_dir.clone());
+    own
+}
+
+fn identity(registration: Registration, config: &Config) -> Identity {
+    Identity {
+        branch: registration.branch,
+        ordinal: registration.ordinal,
+        agent: registration.credentials.agent,
+        server: config.server.clone(),
+    }
 }

@@ -17,7 +17,7 @@ use branchline_protocol::id::{AgentId, BranchCode, Digest};
 use serde::Deserialize;
 
 pub use bulk::{Bulk, Timetable};
-pub use drop_folders::{DropFolder, TicketPer};
+pub use drop_folders::{DropFolder, SENT_FOLDER, TicketPer};
 pub use files::Files;
 
 /// Why the configuration cannot be used; names the file and the key.
@@ -146,7 +146,13 @@ impl Config {
             .files
             .fault()
             .or_else(|| config.bulk.fault())
-            .or_else(|| drop_folders::fault(&config.drop_folders));
+            .or_else(|| {
+                drop_folders::fault(
+                    &config.drop_folders,
+                    &config.data_dir,
+                    &config.own_folders(),
+                )
+            });
         match fault {
             Some(fault) => Err(wrong(fault)),
             None => Ok(config),
@@ -158,6 +164,16 @@ impl Config {
         self.registration
             .clone()
             .unwrap_or_else(|| self.path.with_file_name("registration.toml"))
+    }
+
+    /// Folders that hold settings or the secret: nothing directly in them may leave the branch.
+    pub fn own_folders(&self) -> Vec<PathBuf> {
+        let files = [self.path.clone(), self.registration_path()];
+        files
+            .iter()
+            .filter_map(|file| file.parent())
+            .map(Path::to_owned)
+            .collect()
     }
 
     /// Whether others than the owner can read the registration, and with it speak for the branch.

@@ -19,6 +19,7 @@
 //! carried into a new one, and the agent starts all the same ([`recovery`]).
 
 pub mod chunks;
+pub mod dropped;
 mod file_list;
 mod file_states;
 pub mod files;

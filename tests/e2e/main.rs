@@ -5,6 +5,7 @@
     reason = "a test's tasks end with the test"
 )]
 
+mod drop_folders;
 mod hostile_central;
 mod hostile_cli;
 mod hostile_ingress;

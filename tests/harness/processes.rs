@@ -361,6 +361,7 @@ pub struct Branch {
     folder: PathBuf,
     running: Option<Running>,
     environment: Vec<(String, String)>,
+    wrapper: Vec<String>,
 }
 
 impl Branch {
@@ -375,6 +376,7 @@ impl Branch {
             folder,
             running: None,
             environment: Vec::new(),
+            wrapper: Vec::new(),
         };
         branch.configure(server, "");
         branch
@@ -450,8 +452,22 @@ impl Branch {
         command
     }
 
+    /// Has the agent run by another program, which takes it and its arguments behind its own and
+    /// becomes it: with fewer rights, or in another namespace.
+    pub fn set_wrapper(&mut self, wrapper: &[&str]) {
+        self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
+    }
+
     fn command(&self) -> Command {
-        let mut command = Command::new(binary("branchline-agent"));
+        let agent = binary("branchline-agent");
+        let mut command = match self.wrapper.split_first() {
+            Some((wrapper, words)) => {
+                let mut command = Command::new(wrapper);
+                command.args(words).arg(agent);
+                command
+            }
+            None => Command::new(agent),
+        };
         command
             .arg("--config")
             .arg(self.config())

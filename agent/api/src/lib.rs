@@ -11,7 +11,10 @@ mod ticket;
 
 pub use client::{Attachment, Client, ClientError, Progress};
 pub use file::{FileList, FileRefused, FileSaved, FileSummary, FileTaking, FilesStatus, Upload};
-pub use status::{LastError, LinkState, LinkStatus, Status};
+pub use status::{
+    DROP_FOLDER_TROUBLES, DropFolderState, DropFolderStatus, FileTrouble, LastError, LinkState,
+    LinkStatus, Status,
+};
 pub use ticket::{
     AddComment, Delivery, Entry, EntryKind, FileTicket, OperationSaved, TicketDetails, TicketList,
     TicketSummary, WithdrawTicket,

@@ -1,6 +1,7 @@
 //! How the agent is, in terms that a person and a script can read.
 
 use branchline_protocol::chain::Position;
+use branchline_protocol::file::FileFault;
 use branchline_protocol::id::{AgentId, BranchCode, Seq, StreamId};
 use branchline_protocol::problem::ErrorClass;
 use branchline_protocol::time::UnixMillis;
@@ -50,6 +51,66 @@ pub struct Status {
     pub head: Seq,
     /// How far central has acknowledged it.
     pub acknowledged: Position,
+    /// The drop folders, in the order of the configuration.
+    #[serde(default)]
+    pub drop_folders: Vec<DropFolderStatus>,
+}
+
+/// A drop folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DropFolderStatus {
+    /// The folder.
+    pub path: String,
+    /// How its files are noticed.
+    pub state: DropFolderState,
+    /// Why it is not simply watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<String>,
+    /// Files seen in it and not yet filed.
+    pub waiting: u64,
+    /// Files filed since the agent started.
+    pub taken: u64,
+    /// When the last of them was.
+    pub last_taken: Option<UnixMillis>,
+    /// What went wrong last, whether or not it has passed.
+    pub last_error: Option<LastError>,
+    /// Files that cannot be taken just now; at most [`DROP_FOLDER_TROUBLES`].
+    #[serde(default)]
+    pub troubles: Vec<FileTrouble>,
+}
+
+/// Files in [`DropFolderStatus::troubles`].
+pub const DROP_FOLDER_TROUBLES: usize = 20;
+
+/// How the files of a drop folder are noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DropFolderState {
+    /// It has not been looked at yet.
+    Starting,
+    /// The system tells of changes.
+    Watching,
+    /// It is looked at every few seconds.
+    Polling,
+    /// It is not there; it is used again when it returns.
+    Missing,
+    /// It cannot be used.
+    Trouble,
+}
+
+/// A file that cannot be taken just now. It is tried again by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileTrouble {
+    /// Its name.
+    pub name: String,
+    /// What is wrong; says who must act.
+    pub fault: FileFault,
+    /// What the system said.
+    pub words: String,
+    /// Since when.
+    pub since: UnixMillis,
+    /// When it is tried again.
+    pub next_attempt: UnixMillis,
 }
 
 /// The way to central.

@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use branchline_agent_api::{Client, FilesStatus, LinkState, Status};
+use branchline_agent_api::{
+    Client, DropFolderState, DropFolderStatus, FilesStatus, LinkState, Status,
+};
 use branchline_protocol::time::UnixMillis;
 use clap::Args;
 
@@ -73,6 +75,9 @@ fn lines(status: &Status, now: UnixMillis) -> Vec<String> {
     for (name, text) in files(&status.files, now) {
         lines.push(field(name, text));
     }
+    for folder in &status.drop_folders {
+        lines.extend(drop_folder(folder, now));
+    }
     lines
 }
 
@@ -110,6 +115,51 @@ fn files(files: &FilesStatus, now: UnixMillis) -> Vec<(&'static str, String)> {
             refused.fault.advice()
         );
         lines.push(("File refused", text));
+    }
+    lines
+}
+
+fn drop_folder(folder: &DropFolderStatus, now: UnixMillis) -> Vec<String> {
+    let words = folder.words.as_deref().map(output::safe);
+    let because = words.map_or_else(String::new, |words| format!(": {words}"));
+    let state = match folder.state {
+        DropFolderState::Starting => "starting".to_owned(),
+        DropFolderState::Watching => "watched".to_owned(),
+        DropFolderState::Polling => format!("looked at every few seconds{because}"),
+        DropFolderState::Missing => "missing; used again when it is back".to_owned(),
+        DropFolderState::Trouble => format!("cannot be used{because}"),
+    };
+    let taken = match folder.last_taken {
+        Some(at) => format!("last taken {}", output::ago(at, now)),
+        None => "nothing taken since the agent started".to_owned(),
+    };
+    let path = output::safe(&folder.path);
+    let mut lines = vec![
+        format!("{:<18} {path}: {state}", "Drop folder"),
+        format!(
+            "{:<18} {} files waiting, {} filed, {taken}",
+            "",
+            output::count(folder.waiting),
+            output::count(folder.taken)
+        ),
+    ];
+    if let Some(error) = &folder.last_error {
+        let said = output::safe(&error.words);
+        let ago = output::ago(error.at, now);
+        lines.push(format!(
+            "{:<18} last error {ago}: {said} ({})",
+            "", error.class
+        ));
+    }
+    for file in &folder.troubles {
+        let name = output::safe(&file.name);
+        let wait = file.next_attempt.0.saturating_sub(now.0).max(0) / 1_000;
+        lines.push(format!(
+            "{:<18} {name}: {} ({}; again in {wait} s)",
+            "",
+            file.fault.advice(),
+            output::safe(&file.words),
+        ));
     }
     lines
 }

@@ -26,6 +26,7 @@ use crate::store::Store;
 use crate::store::filing::{Ask, Filing, TicketDraft};
 use crate::sync::{Appended, SyncStatus, UploadProgress};
 
+use super::drop_folders::DropFolders;
 use super::impatient::Impatient;
 use super::problems::Refusal;
 use super::requests::{JsonAnswer, JsonBody, Number};
@@ -57,6 +58,8 @@ pub struct Desk {
     pub uploads: Arc<UploadProgress>,
     /// For the status.
     pub identity: Identity,
+    /// For the status.
+    pub drop_folders: DropFolders,
 }
 
 /// Who the agent is, for the status.
@@ -282,6 +285,7 @@ async fn status(State(desk): Shared) -> Result<JsonAnswer<Status>, Refusal> {
         stream: facts.stream,
         head: facts.head,
         acknowledged: facts.acknowledged,
+        drop_folders: desk.drop_folders.statuses(),
     }))
 }
 

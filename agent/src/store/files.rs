@@ -151,6 +151,20 @@ impl Store {
         Ok(saved?)
     }
 
+    /// Makes a file whole that was taken in; gives it up where an operation has named the same file before.
+    pub(super) async fn make_whole(
+        &self,
+        taken: Taken,
+        file: FileId,
+        whole: Whole,
+    ) -> Result<(), AttachError> {
+        if self.knows_file(file).await.map_err(FilingError::from)? {
+            self.abandon(taken);
+            return Ok(());
+        }
+        Ok(self.chunks.complete(taken, file, whole).await?)
+    }
+
     /// Gives a file up that was being taken in; its chunks are collected in the background.
     pub fn abandon(&self, taken: Taken) {
         self.abandoned

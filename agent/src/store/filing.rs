@@ -131,7 +131,7 @@ impl Store {
     }
 }
 
-fn save(
+pub(super) fn save(
     connection: &Connection,
     settings: &StoreSettings,
     filing: Filing,

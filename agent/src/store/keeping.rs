@@ -64,7 +64,7 @@ impl Store {
                 .await?;
             for orphan in orphans {
                 tracing::info!(file = %orphan, "collecting a file that no operation names");
-                self.chunks.forget(orphan).await?;
+                self.chunks.forget_earlier(orphan).await?;
             }
         }
     }

@@ -190,11 +190,12 @@ fn carry_over(old: &Connection, new: &Connection) -> rusqlite::Result<usize> {
     }
     close_gaps(new)?;
     super::file_states::rebuild(new)?;
+    super::dropped::carry_over(old, new)?;
     Ok(kept)
 }
 
 /// Ends at the damage without a fault; a fault of the new journal is one.
-fn copy_until_damage(
+pub(super) fn copy_until_damage(
     old: &Connection,
     sql: &str,
     mut keep: impl FnMut(&Row<'_>) -> rusqlite::Result<usize>,

@@ -36,6 +36,21 @@ impl ChunkStore {
         .await
     }
 
+    /// The same for a whole file from before this start of the agent. One that was taken in again since,
+    /// under the same name, stays.
+    pub async fn forget_earlier(&self, name: FileId) -> Result<(), ChunksError> {
+        let last_before = self.opened().await?.last_before;
+        self.write(move |connection| {
+            connection
+                .prepare_cached(
+                    "UPDATE file SET name = NULL, root = x'' WHERE name = ?1 AND id <= ?2",
+                )?
+                .execute((name.as_bytes(), last_before))?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Whole files from before this start of the agent, after this one, in the order of their names. At
     /// most a slice of them; none means the end.
     pub async fn names_before(&self, after: Option<FileId>) -> Result<Vec<FileId>, ChunksError> {
