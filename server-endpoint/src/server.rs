@@ -120,7 +120,7 @@ impl Server {
             bounds,
             inspector: None,
             expire_after: Files::default().expire_after(),
-            drain: Duration::from_secs(1),
+            drain: Duration::from_secs(5),
         })
     }
 

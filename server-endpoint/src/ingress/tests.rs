@@ -19,6 +19,7 @@ mod central;
 mod chunks;
 mod depot;
 mod faulty;
+mod files;
 mod files_ledger;
 mod refusals;
 

@@ -109,7 +109,7 @@ impl<'a> Frames<'a> {
                 biased;
                 arrived = tokio::time::timeout_at(by, self.body.frame()) => arrived,
                 () = stopped_for_long(self.ingress) => {
-                    let detail = "central is stopping; send again what it does not ask for less";
+                    let detail = "central is stopping; what came whole before that is kept";
                     return Err(Refusal::new(ProblemKind::Unavailable, detail));
                 }
             };

@@ -273,11 +273,13 @@ async fn stopping_keeps_what_came_whole() {
     .await;
     depot.ledger.announce_chunks(&depot.agent, &[b"came"]);
     let whole = body(&[b"came", &[7; 1000]]);
-    let _open = depot.begin(&depot.agent, &whole, whole.len() - 500).await;
+    let mut open = depot.begin(&depot.agent, &whole, whole.len() - 500).await;
     // The server has begun with it once it has answered one that came later.
     depot.bring(body(&[])).await.assert_ok();
     depot.central.stopping.cancel();
-    until("what came whole is kept", || depot.ledger.holds(b"came")).await;
+    let answer = Answer::read(&mut open).await;
+    answer.assert_problem(ProblemKind::Unavailable, "stopping");
+    assert!(depot.ledger.holds(b"came"));
     depot.central.stopped().await;
 }
 
