@@ -6,6 +6,7 @@
 )]
 
 mod drop_folders;
+mod bulk_lane;
 mod hostile_central;
 mod hostile_cli;
 mod hostile_ingress;
