@@ -5,8 +5,8 @@
     reason = "a test's tasks end with the test"
 )]
 
-mod drop_folders;
 mod bulk_lane;
+mod drop_folders;
 mod hostile_central;
 mod hostile_cli;
 mod hostile_ingress;
