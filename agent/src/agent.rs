@@ -14,9 +14,10 @@ use crate::intake::drop_folders::{DropFolders, Surroundings};
 use crate::intake::local_api::{self, Desk, Identity};
 use crate::intake::taking::FileIntake;
 use crate::link::Link;
+use crate::link::gate::Gate;
 use crate::platform::{LocalListener, restrict_to_owner};
 use crate::store::{ChunkBounds, Store, StoreSettings};
-use crate::sync::bulk::{BulkLane, rate};
+use crate::sync::bulk::{BulkLane, BulkView, rate};
 use crate::sync::{Appended, BulkSide, SyncLoop, UploadProgress};
 
 /// How long requests under way may take at shutdown; what is saved is saved either way.
@@ -50,16 +51,19 @@ pub async fn run(
     tracing::info!(branch = %identity.branch, agent = %identity.agent, "the agent runs");
     let intake = Arc::new(FileIntake::new(store.clone(), config.files.file_bytes()));
     let uploads = Arc::new(UploadProgress::default());
-    let (lane, _bulk_status) = BulkLane::new(
+    let (lane, lane_status) = BulkLane::new(
         store.clone(),
         bulk_link,
         bulk.wake,
         uploads.clone(),
         status.clone(),
     );
-    let timetable = config.bulk.plan().map_err(anyhow::Error::msg)?;
-    let (fault, _settings_fault) = watch::channel(None);
     let tasks = TaskTracker::new();
+    let bulk_view = BulkView {
+        settings: follow_rates(&config, &bulk.gate, &tasks, &shutdown)?,
+        gate: bulk.gate,
+        status: lane_status,
+    };
     let surroundings = Surroundings {
         store: store.clone(),
         appended: appended.clone(),
@@ -72,6 +76,7 @@ pub async fn run(
     let desk = Arc::new(Desk {
         intake,
         uploads,
+        bulk: bulk_view,
         store,
         appended,
         sync: status,
@@ -80,13 +85,6 @@ pub async fn run(
     });
     tasks.spawn(sync.run(shutdown.clone()));
     tasks.spawn(lane.run(shutdown.clone()));
-    tasks.spawn(rate::follow(
-        config.path,
-        timetable,
-        bulk.gate,
-        fault,
-        shutdown.clone(),
-    ));
     let (files, ended) = (desk.store.clone(), shutdown.clone());
     tasks.spawn(async move { files.keep_files(retention, ended).await });
     tasks.spawn(local_api::serve(listener, desk, shutdown.clone()));
@@ -94,6 +92,20 @@ pub async fn run(
     shutdown.cancelled().await;
     drain(&tasks).await;
     Ok(())
+}
+
+/// Keeps the gate at the rate that holds; gives what is wrong with the configuration file from then on.
+fn follow_rates(
+    config: &Config,
+    gate: &Arc<Gate>,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<watch::Receiver<rate::SettingsFault>> {
+    let timetable = config.bulk.plan().map_err(anyhow::Error::msg)?;
+    let (fault, settings) = watch::channel(None);
+    let (path, gate) = (config.path.clone(), gate.clone());
+    tasks.spawn(rate::follow(path, timetable, gate, fault, shutdown.clone()));
+    Ok(settings)
 }
 
 async fn drain(tasks: &TaskTracker) {

@@ -208,6 +208,13 @@ async fn the_rate_is_kept_and_changed_live_and_a_faulty_one_changes_nothing() {
     wait_for("the fault to be said", || {
         branch.log().contains("as fast as you can").then_some(())
     });
+    let sending = branch.status().await.files.sending;
+    assert_eq!(sending.limit, Some(250_000));
+    assert!(
+        sending
+            .settings_fault
+            .is_some_and(|fault| fault.contains("as fast as you can"))
+    );
     let (seconds, bytes) = time_for(MB / 2);
     #[allow(clippy::cast_precision_loss)]
     let rate = bytes as f64 / seconds;

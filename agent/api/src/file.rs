@@ -5,7 +5,7 @@ use branchline_protocol::id::{Digest, FileId, TicketNumber};
 use branchline_protocol::time::{LocalTime, UnixMillis};
 use serde::{Deserialize, Serialize};
 
-use crate::Delivery;
+use crate::{Delivery, LastError};
 
 /// The answer to `POST /v1/tickets/NUMBER/files`: given only after content and operation were synced (P1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +104,27 @@ pub struct FilesStatus {
     /// The last file that was refused for want of room, until the next one is taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<FileRefused>,
+    /// How they go to central.
+    #[serde(default)]
+    pub sending: SendingStatus,
+}
+
+/// How files go to central.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendingStatus {
+    /// Bytes per second that go just now, headers included.
+    pub bytes_per_second: u64,
+    /// Bytes per second that the configuration allows just now; absent without a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// Bytes that went since the agent started, requests' heads and announcements included.
+    pub sent_bytes: u64,
+    /// What hinders it, while something does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<LastError>,
+    /// What is wrong with the configuration file as it is now; the settings from before hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings_fault: Option<String>,
 }
 
 /// A file that is being taken in.

@@ -10,7 +10,9 @@ mod status;
 mod ticket;
 
 pub use client::{Attachment, Client, ClientError, Progress};
-pub use file::{FileList, FileRefused, FileSaved, FileSummary, FileTaking, FilesStatus, Upload};
+pub use file::{
+    FileList, FileRefused, FileSaved, FileSummary, FileTaking, FilesStatus, SendingStatus, Upload,
+};
 pub use status::{
     DROP_FOLDER_TROUBLES, DropFolderState, DropFolderStatus, FileTrouble, LastError, LinkState,
     LinkStatus, Status,

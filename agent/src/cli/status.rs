@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use branchline_agent_api::{
-    Client, DropFolderState, DropFolderStatus, FilesStatus, LinkState, Status,
+    Client, DropFolderState, DropFolderStatus, FilesStatus, LinkState, SendingStatus, Status,
 };
 use branchline_protocol::time::UnixMillis;
 use clap::Args;
@@ -107,6 +107,7 @@ fn files(files: &FilesStatus, now: UnixMillis) -> Vec<(&'static str, String)> {
         let text = format!("{count} damaged here or refused by central (see `files list`)");
         lines.push(("Files in trouble", text));
     }
+    lines.extend(sending(&files.sending, files.waiting, now));
     if let Some(refused) = &files.refused {
         let text = format!(
             "{}, {}: {}",
@@ -115,6 +116,34 @@ fn files(files: &FilesStatus, now: UnixMillis) -> Vec<(&'static str, String)> {
             refused.fault.advice()
         );
         lines.push(("File refused", text));
+    }
+    lines
+}
+
+fn sending(sending: &SendingStatus, waiting: u64, now: UnixMillis) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    let limit = sending.limit.map_or_else(String::new, |limit| {
+        format!(
+            ", of {}/s that the configuration allows",
+            output::size(limit)
+        )
+    });
+    if waiting > 0 {
+        let rate = output::size(sending.bytes_per_second);
+        lines.push(("Sending files", format!("{rate}/s{limit}")));
+    }
+    if let Some(trouble) = &sending.trouble {
+        let words = output::safe(&trouble.words);
+        let text = format!(
+            "{words} ({}, {})",
+            trouble.class,
+            output::ago(trouble.at, now)
+        );
+        lines.push(("Files held up", text));
+    }
+    if let Some(fault) = &sending.settings_fault {
+        let text = format!("{}; the settings from before hold", output::safe(fault));
+        lines.push(("Configuration", text));
     }
     lines
 }

@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::platform::{Caller, LocalListener};
 use crate::store::Store;
 use crate::store::filing::{Ask, Filing, TicketDraft};
+use crate::sync::bulk::BulkView;
 use crate::sync::{Appended, SyncStatus, UploadProgress};
 
 use super::drop_folders::DropFolders;
@@ -56,6 +57,8 @@ pub struct Desk {
     pub intake: Arc<FileIntake>,
     /// How far files have gone.
     pub uploads: Arc<UploadProgress>,
+    /// How they go.
+    pub bulk: BulkView,
     /// For the status.
     pub identity: Identity,
     /// For the status.

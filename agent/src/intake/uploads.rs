@@ -189,6 +189,7 @@ impl Desk {
             reserve_bytes: facts.bounds.reserve_bytes,
             taking,
             refused,
+            sending: self.bulk.sending(),
         })
     }
 }

@@ -17,7 +17,7 @@ pub mod rate;
 use std::sync::Arc;
 use std::time::Duration;
 
-use branchline_agent_api::{LastError, LinkState};
+use branchline_agent_api::{LastError, LinkState, SendingStatus};
 use branchline_protocol::file::FileFault;
 use branchline_protocol::id::FileId;
 use branchline_protocol::limits;
@@ -34,11 +34,13 @@ use tokio_util::sync::CancellationToken;
 use super::{SyncStatus, UploadProgress};
 use crate::link::Answer;
 use crate::link::bulk::{BulkLink, probe};
+use crate::link::gate::Gate;
 use crate::store::files::UploadNote;
 use crate::store::{Store, StoreError};
 use delay::Delay;
 use exchange::{Announced, Done, Sent};
 use plan::{Plan, Wanted};
+use rate::SettingsFault;
 
 /// Bytes of bodies in memory at once, whatever the link could carry.
 const IN_FLIGHT_BYTES: usize = 16 * 1024 * 1024;
@@ -65,6 +67,30 @@ impl BulkWake {
 pub struct BulkStatus {
     /// What hinders it, while something does.
     pub trouble: Option<LastError>,
+}
+
+/// What can be seen of the lane from outside.
+#[derive(Debug, Clone)]
+pub struct BulkView {
+    /// What its pieces pass.
+    pub gate: Arc<Gate>,
+    /// What the lane says.
+    pub status: watch::Receiver<BulkStatus>,
+    /// What is wrong with the configuration file.
+    pub settings: watch::Receiver<SettingsFault>,
+}
+
+impl BulkView {
+    /// For the status.
+    pub fn sending(&self) -> SendingStatus {
+        SendingStatus {
+            bytes_per_second: self.gate.going(),
+            limit: self.gate.limit(),
+            sent_bytes: self.gate.sent(),
+            trouble: self.status.borrow().trouble.clone(),
+            settings_fault: self.settings.borrow().clone(),
+        }
+    }
 }
 
 /// The task.

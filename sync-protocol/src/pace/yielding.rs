@@ -6,8 +6,8 @@
 //! drains. A lost packet makes one probe late and is no queue: the median of three decides on cuts,
 //! while a single late probe is enough not to grow.
 //!
-//! From time to time the rate is halved for a moment, so that the least is seen again: a queue that
-//! always stands would otherwise come to count as the distance.
+//! A cut goes below what the link carries, so that the queue empties and the least is seen again: one that
+//! always stood would come to count as the distance.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -35,8 +35,6 @@ const STEADY_RUN: u64 = 20;
 /// How long one of the least round trips is remembered; there are [`BASES`].
 const BASE_SLOT: Duration = Duration::from_secs(60);
 const BASES: usize = 5;
-/// How often the rate is halved to see the least.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// Over how long the rate is measured that the link takes.
 const MEASURED_OVER: Duration = Duration::from_secs(1);
 /// How often the memory of the best rate loses a tenth.
@@ -69,8 +67,6 @@ pub struct Yielding {
     cut_at: Option<Duration>,
     /// Cut once without a probe having been answered since.
     cut_in_the_dark: bool,
-    look_at: Duration,
-    looking_until: Option<Duration>,
 }
 
 impl Yielding {
@@ -88,18 +84,12 @@ impl Yielding {
             short_run: 0,
             cut_at: None,
             cut_in_the_dark: false,
-            look_at: now + LOOK_EVERY,
-            looking_until: None,
         }
     }
 
     /// Bytes per second that may go.
     pub fn rate(&self) -> u64 {
-        if self.looking_until.is_some() {
-            self.rate / 2
-        } else {
-            self.rate
-        }
+        self.rate
     }
 
     /// The least round trip of the last minutes.
@@ -180,7 +170,6 @@ impl Yielding {
             self.recent.pop_front();
         }
         self.recent.push_back(round_trip);
-        self.look(now);
         let base = self.base().unwrap_or(round_trip);
         let target = self.target();
         let last = round_trip.saturating_sub(base);
@@ -277,17 +266,6 @@ impl Yielding {
         };
         let more = (self.rate.saturating_mul(permille) / 1_000).max(1);
         self.rate = self.rate.saturating_add(more).min(most);
-    }
-
-    fn look(&mut self, now: Duration) {
-        if self.looking_until.is_some_and(|until| now >= until) {
-            self.looking_until = None;
-        }
-        if now >= self.look_at && !self.seeking {
-            self.look_at = now + LOOK_EVERY;
-            let base = self.base().unwrap_or_default();
-            self.looking_until = Some(now + (base * 2).max(PROBE_OFTEN * 2));
-        }
     }
 
     fn remember_base(&mut self, now: Duration, round_trip: Duration) {
