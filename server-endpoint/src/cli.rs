@@ -1,6 +1,6 @@
 //! The command line: for IT, for scripts, and for the service manager.
 //!
-//! Exit codes: 0 it worked; 2 the input must be mended; 3 an audit found something; 70 IT must act;
+//! Exit codes: 0 it worked; 2 the input must be mended; 3 an audit or a verification found something; 70 IT must act;
 //! 75 try again. Every command may run while the server runs.
 
 use std::future::Future;
@@ -16,6 +16,7 @@ use crate::ledger::sqlite::{self, SqliteLedger};
 
 mod audit;
 mod branch;
+mod files;
 mod init;
 mod output;
 mod serve;
@@ -50,6 +51,9 @@ enum Command {
     /// Look at tickets
     #[command(subcommand)]
     Tickets(tickets::TicketsCommand),
+    /// Look at files, get their content, release, scan again, verify
+    #[command(subcommand)]
+    Files(files::FilesCommand),
     /// Compare what central holds with agents' `queue export --digest`
     Audit(audit::AuditArgs),
 }
@@ -120,6 +124,7 @@ impl Cli {
             Command::Serve(args) => serve::execute(&data_dir, &args),
             Command::Branch(command) => branch::execute(&data_dir, command),
             Command::Tickets(command) => tickets::execute(&data_dir, command),
+            Command::Files(command) => files::execute(&data_dir, command),
             Command::Audit(args) => audit::execute(&data_dir, &args),
         };
         done.unwrap_or_else(|failure| {

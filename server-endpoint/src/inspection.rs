@@ -26,7 +26,9 @@ mod assemble;
 pub mod clamd;
 mod inspector;
 mod pauses;
+mod proof;
 mod recovery;
+mod release;
 pub mod released;
 mod sniff;
 mod steps;
@@ -37,6 +39,8 @@ mod tests;
 
 pub use inspector::Inspector;
 pub use pauses::Pauses;
+pub use proof::{Proof, prove};
+pub use release::{ReleaseFault, release};
 pub use steps::{Scanner, Steps};
 
 /// Why a step could not be made; it is made again later.

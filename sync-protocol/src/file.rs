@@ -36,8 +36,11 @@ pub enum FileState {
     Corrupt,
     /// A person released it without a clean verdict, on record.
     Released {
-        /// Who.
+        /// Who; at most [`crate::limits::USER_CHARS`].
         by: String,
+        /// Why, in their words; at most [`crate::limits::DETAIL_CHARS`].
+        #[serde(default)]
+        reason: String,
     },
     /// Its chunks did not come for too long, and were thrown away.
     Expired,

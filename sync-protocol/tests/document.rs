@@ -246,7 +246,10 @@ fn what_becomes_of_a_file_is_that_of_the_code() {
         FileState::Held,
         FileState::TooLarge,
         FileState::Corrupt,
-        FileState::Released { by: "x".to_owned() },
+        FileState::Released {
+            by: "x".to_owned(),
+            reason: "x".to_owned(),
+        },
         FileState::Expired,
         FileState::Other,
     ];

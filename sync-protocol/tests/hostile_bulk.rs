@@ -367,6 +367,7 @@ fn what_is_said_of_files_survives_being_written() {
         FileState::Corrupt,
         FileState::Released {
             by: "root".to_owned(),
+            reason: "Needed \"now\"\n".to_owned(),
         },
         FileState::Expired,
     ];

@@ -37,7 +37,7 @@ pub(super) fn safe(text: &str) -> String {
 }
 
 /// JSON with the same characters escaped: the same document to a program.
-fn safe_json(text: &str) -> String {
+pub(super) fn safe_json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if is_obeyed(c) && c != '\n' {

@@ -11,6 +11,7 @@ use branchline_protocol::time::UnixMillis;
 
 use super::assemble::{self, Assembled, WholeFile};
 use super::clamd::{Answer, Clamd, ScanFault, Stream};
+use super::proof::place_words;
 use super::sniff::{self, Sniffed};
 use super::verdict::{self, Decision, Scanned};
 use super::{Fault, recovery};
@@ -374,12 +375,4 @@ async fn hand_over(
         }
     }
     Ok(stream.finish().await)
-}
-
-/// Where a chunk lies, for a log.
-fn place_words(place: ChunkPlace) -> String {
-    match place {
-        ChunkPlace::Object { object, .. } => format!("incoming/{}", object.0),
-        ChunkPlace::File { root, .. } => format!("file {root}"),
-    }
 }

@@ -156,7 +156,10 @@ mod tests {
 
     #[test]
     fn what_is_scanned_again_loses_its_verdict_only_to_a_finding() {
-        let released = FileState::Released { by: "me".into() };
+        let released = FileState::Released {
+            by: "me".into(),
+            reason: "needed".into(),
+        };
         for (was, now, then) in [
             (FileState::Clean, infected(), Some(infected())),
             (released.clone(), infected(), Some(infected())),

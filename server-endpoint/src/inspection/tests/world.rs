@@ -195,12 +195,15 @@ impl World {
         Ok(bytes)
     }
 
-    /// Moves a file by hand, as a person does.
+    /// A person releases it, and goes away before the file is moved.
     pub(super) async fn release(&self, file: &TestFile) {
         let moved = MoveFile {
             file: file.id,
             version: self.record(file.id).await.version,
-            state: FileState::Released { by: "Ada".into() },
+            state: FileState::Released {
+                by: "Ada".into(),
+                reason: "needed".into(),
+            },
             sniffed: None,
             disguised: false,
             at: now(),

@@ -27,7 +27,10 @@ fn every_state() -> [FileState; 11] {
         FileState::Held,
         FileState::TooLarge,
         FileState::Corrupt,
-        FileState::Released { by: "b".into() },
+        FileState::Released {
+            by: "b".into(),
+            reason: "c".into(),
+        },
         FileState::Expired,
         FileState::Other,
     ]

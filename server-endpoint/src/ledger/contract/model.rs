@@ -328,7 +328,13 @@ impl Model {
                 FileState::Held,
                 FileState::Corrupt,
             ],
-            FileState::Held => vec![FileState::Released { by: "b".into() }, FileState::Clean],
+            FileState::Held => vec![
+                FileState::Released {
+                    by: "b".into(),
+                    reason: "c".into(),
+                },
+                FileState::Clean,
+            ],
             FileState::Clean => vec![infected()],
             _ => Vec::new(),
         }

@@ -46,8 +46,9 @@ fn bounded(state: FileState) -> FileState {
         FileState::Infected { signature } => FileState::Infected {
             signature: clipped(&signature, limits::SIGNATURE_CHARS).to_owned(),
         },
-        FileState::Released { by } => FileState::Released {
-            by: clipped(&by, limits::USER_CHARS).to_owned(),
+        FileState::Released { by, reason } => FileState::Released {
+            by: clipped(&by.replace('\n', " "), limits::USER_CHARS).to_owned(),
+            reason: clipped(&reason, limits::DETAIL_CHARS).to_owned(),
         },
         other => other,
     }

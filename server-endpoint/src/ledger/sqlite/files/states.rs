@@ -16,11 +16,11 @@ use crate::ledger::sqlite::columns::{to_integer, unfit};
 /// inspection: 1 GiB yields to what comes within a quarter of an hour, and to nothing later.
 const BYTES_PER_MILLISECOND: u64 = 1_200;
 
-/// Word and detail, as they stand in columns.
-pub(super) fn to_columns(state: &FileState) -> (&'static str, Option<&str>) {
+/// Word and detail, as they stand in columns. A name is one line; a reason stands below it.
+pub(super) fn to_columns(state: &FileState) -> (&'static str, Option<String>) {
     let detail = match state {
-        FileState::Infected { signature } => Some(signature.as_str()),
-        FileState::Released { by } => Some(by.as_str()),
+        FileState::Infected { signature } => Some(signature.clone()),
+        FileState::Released { by, reason } => Some(format!("{by}\n{reason}")),
         _ => None,
     };
     (state.word(), detail)
@@ -39,9 +39,14 @@ pub(super) fn from_columns(word: &str, detail: Option<String>) -> Result<FileSta
         "held" => FileState::Held,
         "too_large" => FileState::TooLarge,
         "corrupt" => FileState::Corrupt,
-        "released" => FileState::Released {
-            by: detail.unwrap_or_default(),
-        },
+        "released" => {
+            let detail = detail.unwrap_or_default();
+            let (by, reason) = detail.split_once('\n').unwrap_or((&detail, ""));
+            FileState::Released {
+                by: by.to_owned(),
+                reason: reason.to_owned(),
+            }
+        }
         "expired" => FileState::Expired,
         _ => return Err(unfit("a file's state")),
     })
