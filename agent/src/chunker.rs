@@ -18,6 +18,7 @@ use branchline_protocol::frame::Encoding;
 use branchline_protocol::id::Digest;
 use branchline_protocol::limits;
 use branchline_protocol::manifest::ChunkRef;
+use bytes::{Bytes, BytesMut};
 use fastcdc::v2020::{Normalization, cut, select_masks};
 
 use squeeze::Squeeze;
@@ -25,6 +26,9 @@ use squeeze::Squeeze;
 const LEAST: usize = limits::CHUNK_LEAST_BYTES as usize;
 const AVERAGE: usize = limits::CHUNK_AVERAGE_BYTES as usize;
 const MOST: usize = limits::CHUNK_MOST_BYTES as usize;
+
+/// Bytes that are allocated at a time.
+const BLOCK_BYTES: usize = 2 * 1024 * 1024;
 
 /// A chunk, ready to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +38,7 @@ pub struct FinishedChunk {
     /// How its bytes are stored.
     pub encoding: Encoding,
     /// Its bytes as stored.
-    pub stored: Vec<u8>,
+    pub stored: Bytes,
 }
 
 /// The whole, once its last byte is in.
@@ -55,9 +59,8 @@ pub struct Chunker {
     whole: blake3::Hasher,
     size: u64,
     count: u32,
-    /// Bytes from `done` on wait for a boundary.
-    buffer: Vec<u8>,
-    done: usize,
+    /// What waits for a boundary. Chunks are lent out of it and not copied.
+    buffer: BytesMut,
 }
 
 struct Masks {
@@ -81,8 +84,7 @@ impl Chunker {
             whole: blake3::Hasher::new(),
             size: 0,
             count: 0,
-            buffer: Vec::new(),
-            done: 0,
+            buffer: BytesMut::new(),
         }
     }
 
@@ -90,18 +92,28 @@ impl Chunker {
     pub fn push(&mut self, bytes: &[u8], finished: &mut Vec<FinishedChunk>) {
         self.whole.update(bytes);
         self.size = self.size.saturating_add(bytes.len() as u64);
-        self.buffer.drain(..self.done);
-        self.done = 0;
+        self.make_room(bytes.len());
         self.buffer.extend_from_slice(bytes);
         // A boundary depends on what may be the largest chunk, so that much must be there.
-        while self.waiting().len() >= MOST {
+        while self.buffer.len() >= MOST {
             self.cut_one(finished);
+        }
+    }
+
+    /// Chunks that are still lent keep the whole block that they lie in, so that blocks are large against
+    /// what waits and is copied into the next.
+    fn make_room(&mut self, bytes: usize) {
+        let needed = self.buffer.len() + bytes;
+        if self.buffer.capacity() < needed {
+            let mut block = BytesMut::with_capacity(needed.max(BLOCK_BYTES));
+            block.extend_from_slice(&self.buffer);
+            self.buffer = block;
         }
     }
 
     /// The file has ended.
     pub fn finish(mut self, finished: &mut Vec<FinishedChunk>) -> Whole {
-        while !self.waiting().is_empty() {
+        while !self.buffer.is_empty() {
             self.cut_one(finished);
         }
         Whole {
@@ -116,15 +128,10 @@ impl Chunker {
         self.size
     }
 
-    fn waiting(&self) -> &[u8] {
-        self.buffer.get(self.done..).unwrap_or_default()
-    }
-
     fn cut_one(&mut self, finished: &mut Vec<FinishedChunk>) {
-        let waiting = self.buffer.get(self.done..).unwrap_or_default();
         let Masks { strict, loose } = self.masks;
         let (_, length) = cut(
-            waiting,
+            &self.buffer,
             LEAST,
             AVERAGE,
             MOST,
@@ -133,10 +140,9 @@ impl Chunker {
             strict << 1,
             loose << 1,
         );
-        let bytes = waiting.get(..length).unwrap_or(waiting);
-        self.done += bytes.len();
+        let bytes = self.buffer.split_to(length.min(self.buffer.len())).freeze();
         self.count = self.count.saturating_add(1);
-        let chunk = ChunkRef::of(bytes);
+        let chunk = ChunkRef::of(&bytes);
         let (encoding, stored) = self.squeeze.smaller(bytes);
         finished.push(FinishedChunk {
             chunk,

@@ -7,6 +7,7 @@
 
 mod bulk_lane;
 mod drop_folders;
+mod files_intake;
 mod hostile_central;
 mod hostile_cli;
 mod hostile_ingress;

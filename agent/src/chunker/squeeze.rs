@@ -2,6 +2,7 @@
 //! films are most of the bytes that branches send, and trying them all would cost more than it saves.
 
 use branchline_protocol::frame::Encoding;
+use bytes::Bytes;
 use zstd::bulk::Compressor;
 
 /// zstd's own default: a log shrinks to a tenth, at more than the speed of any branch's link.
@@ -31,15 +32,15 @@ impl Squeeze {
     }
 
     /// How these bytes are stored, and as what.
-    pub(super) fn smaller(&mut self, bytes: &[u8]) -> (Encoding, Vec<u8>) {
-        if self.promises(bytes)
+    pub(super) fn smaller(&mut self, bytes: Bytes) -> (Encoding, Bytes) {
+        if self.promises(&bytes)
             && let Some(compressor) = &mut self.compressor
-            && let Ok(squeezed) = compressor.compress(bytes)
+            && let Ok(squeezed) = compressor.compress(&bytes)
             && worth_it(bytes.len(), squeezed.len())
         {
-            return (Encoding::Zstd, squeezed);
+            return (Encoding::Zstd, squeezed.into());
         }
-        (Encoding::Plain, bytes.to_vec())
+        (Encoding::Plain, bytes)
     }
 
     fn promises(&mut self, bytes: &[u8]) -> bool {

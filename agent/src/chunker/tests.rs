@@ -81,7 +81,7 @@ fn every_chunk_but_the_last_has_the_least_size_and_gives_its_bytes_back() {
             assert!(last || one.chunk.size() >= limits::CHUNK_LEAST_BYTES);
             let size = one.chunk.size() as usize;
             let plain = match one.encoding {
-                Encoding::Plain => one.stored.clone(),
+                Encoding::Plain => one.stored.to_vec(),
                 Encoding::Zstd => {
                     assert!(one.stored.len() < size, "compressed, and not smaller");
                     zstd::bulk::decompress(&one.stored, size).unwrap()

@@ -21,7 +21,7 @@ use branchline_protocol::file_name::filed_name;
 use branchline_protocol::id::FileId;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
@@ -39,8 +39,8 @@ const TURN_WITHIN: Duration = Duration::from_secs(60);
 const STALL: Duration = Duration::from_secs(60);
 /// Pieces that wait between the source and the chunker.
 const PIECES_WAITING: usize = 4;
-/// Bytes handed to the chunker at a time: a millisecond's work.
-const ROUND_BYTES: usize = 1024 * 1024;
+/// Bytes of chunks that the chunker hands on at a time.
+const HANDED_ON_BYTES: usize = 1024 * 1024;
 
 /// Why a file was not taken in.
 #[derive(Debug, thiserror::Error)]
@@ -276,34 +276,16 @@ impl FileIntake {
     }
 
     /// Cuts, names and keeps what comes; one commit is under way while the next is being filled.
-    async fn keep(
-        &self,
-        taken: Taken,
-        mut waiting: mpsc::Receiver<Bytes>,
-    ) -> Result<Whole, TakeError> {
-        let mut chunker = Chunker::new();
+    async fn keep(&self, taken: Taken, waiting: mpsc::Receiver<Bytes>) -> Result<Whole, TakeError> {
+        let (mut cut, whole) = cut_apart(waiting)?;
         let mut commits = Commits::new(self.store.clone(), taken);
-        while let Some(round) = next_round(&mut waiting).await {
-            let cut = move || {
-                let mut finished = Vec::new();
-                for piece in &round {
-                    chunker.push(piece, &mut finished);
-                }
-                (chunker, finished)
-            };
-            let finished;
-            (chunker, finished) = blocking(cut).await?;
+        while let Some(finished) = cut.recv().await {
             commits.fill(finished).await?;
         }
-        let end = move || {
-            let mut finished = Vec::new();
-            let whole = chunker.finish(&mut finished);
-            (whole, finished)
-        };
-        let (whole, finished) = blocking(end).await?;
-        commits.fill(finished).await?;
         commits.flush().await?;
-        Ok(whole)
+        // A thread that panicked has said nothing.
+        let ended = "the chunker ended early".to_owned();
+        whole.await.map_err(|_| ChunksError::Failed(ended).into())
     }
 
     /// Saves the operation that names a file taken in. Runs to its end even where nobody waits for it any
@@ -341,25 +323,40 @@ impl FileIntake {
     }
 }
 
-async fn next_round(waiting: &mut mpsc::Receiver<Bytes>) -> Option<Vec<Bytes>> {
-    let first = waiting.recv().await?;
-    let mut bytes = first.len();
-    let mut round = vec![first];
-    while bytes < ROUND_BYTES
-        && let Ok(piece) = waiting.try_recv()
-    {
-        bytes += piece.len();
-        round.push(piece);
-    }
-    Some(round)
+type Cut = mpsc::Receiver<Vec<FinishedChunk>>;
+
+/// Cuts in a thread of its own: it is most of the work, and one thread reuses its memory where several
+/// would each keep some. It ends with the pieces, or when nobody takes what it cuts.
+fn cut_apart(
+    mut waiting: mpsc::Receiver<Bytes>,
+) -> Result<(Cut, oneshot::Receiver<Whole>), TakeError> {
+    let (cut, finished) = mpsc::channel(1);
+    let (ended, whole) = oneshot::channel();
+    let work = move || {
+        let mut chunker = Chunker::new();
+        let mut batch = Vec::new();
+        while let Some(piece) = waiting.blocking_recv() {
+            chunker.push(&piece, &mut batch);
+            if bytes_of(&batch) >= HANDED_ON_BYTES
+                && cut.blocking_send(std::mem::take(&mut batch)).is_err()
+            {
+                return;
+            }
+        }
+        let whole = chunker.finish(&mut batch);
+        if cut.blocking_send(batch).is_ok() {
+            let _ = ended.send(whole);
+        }
+    };
+    std::thread::Builder::new()
+        .name("chunker".into())
+        .spawn(work)
+        .map_err(ChunksError::from)?;
+    Ok((finished, whole))
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, TakeError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|fault| ChunksError::Failed(fault.to_string()).into())
+fn bytes_of(batch: &[FinishedChunk]) -> usize {
+    batch.iter().map(|chunk| chunk.stored.len()).sum()
 }
 
 /// Chunks on their way into the store.

@@ -38,8 +38,7 @@ use branchline_protocol::time::UnixMillis;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::Mutex;
 
-use super::readers::Readers;
-use super::{StoreError, from_sql};
+use super::from_sql;
 
 pub use reading::Verified;
 pub use room::Short;
@@ -53,7 +52,7 @@ pub const COMMIT_BYTES: usize = 4 * 1024 * 1024;
 /// A chunk of 64 KiB takes four pages and a bit; measured against 4, 8 and 32 KiB.
 const PAGE_BYTES: u32 = 16 * 1024;
 /// Holds what one commit changes.
-const CACHE_KIB: u32 = 8 * 1024;
+const CACHE_KIB: u32 = 6 * 1024;
 
 /// How much room chunks may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +91,6 @@ pub struct ChunkStore {
 
 struct Opened {
     writer: Writer,
-    readers: Readers,
     /// Rows beyond this one were begun in this life of the agent.
     last_before: i64,
     /// Tells rows of this file from those of one that was set aside.
@@ -197,21 +195,14 @@ impl ChunkStore {
         written
     }
 
+    /// Reads in the writer's thread, before bulk work that waits: the file is its alone. Nothing that is
+    /// met here sets the file aside: what can be read of it still is.
     async fn read<T: Send + 'static>(
         &self,
-        query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        query: impl FnOnce(&Connection) -> Result<T, ChunksError> + Send + 'static,
     ) -> Result<T, ChunksError> {
         let opened = self.opened().await?;
-        opened
-            .readers
-            .read(query)
-            .await
-            .map_err(|fault| match fault {
-                StoreError::Full => ChunksError::Short(Short::Disk),
-                StoreError::Damaged(fault) => ChunksError::Damaged(fault),
-                StoreError::Failed(fault) => ChunksError::Failed(fault),
-                StoreError::Closed => ChunksError::Closed,
-            })
+        Ok(opened.writer.run(Lane::Control, query).await?)
     }
 
     /// Ends the use of a damaged file and moves it aside. Others that use it finish with errors.
@@ -309,7 +300,6 @@ fn open(path: &Path, facts: &Facts, now: UnixMillis) -> Result<Opened, ChunksErr
     })?;
     Ok(Opened {
         writer,
-        readers: Readers::new(path.to_owned()),
         last_before,
         life: LIVES.fetch_add(1, Ordering::Relaxed),
     })

@@ -113,6 +113,7 @@ impl Store {
                 Err(other) => return Err(other),
             }
         };
+        crash_point::reach("chunks-added");
         for chunk in healed {
             let files = self.chunks.sound_files_with(chunk).await?;
             let healed = self.set_standing(files, "damaged", "open").await;

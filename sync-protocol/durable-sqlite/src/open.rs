@@ -25,8 +25,8 @@ pub enum Journaling {
     /// For many small commits.
     Wal,
     /// What is overwritten is kept aside until the commit, and what is added goes to its place at once:
-    /// every new byte is written once, at the price of four syncs a commit. For few large commits. A
-    /// commit keeps readers out while it writes.
+    /// every new byte is written once, at the price of three or four syncs a commit. For few large
+    /// commits. The connection has the file for itself: nobody else can read it meanwhile.
     Rollback,
 }
 
@@ -100,8 +100,17 @@ pub fn open_writer(path: &Path, settings: &Settings) -> Result<Connection, OpenE
         }
         let mode = match settings.journaling {
             Journaling::Wal => "WAL",
-            // Its header is overwritten and synced at the commit: no file is made, removed or cut.
-            Journaling::Rollback => "PERSIST",
+            Journaling::Rollback => {
+                // Its header is overwritten and synced at the commit: no file is made, removed, opened
+                // or cut, so that the folder need not be synced either.
+                connection.pragma_update_and_check(
+                    None,
+                    "locking_mode",
+                    "EXCLUSIVE",
+                    |_| Ok(()),
+                )?;
+                "PERSIST"
+            }
         };
         connection.pragma_update_and_check(None, "journal_mode", mode, |_| Ok(()))?;
         connection.pragma_update(None, "synchronous", synchronous)?;

@@ -6,8 +6,6 @@ use branchline_protocol::limits;
 use branchline_protocol::manifest::ChunkRef;
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::store::StoreError;
-
 use super::taking::find;
 use super::{ChunkStore, ChunksError};
 
@@ -80,13 +78,21 @@ impl ChunkStore {
 
     /// Chunks as stored, in the order asked for.
     pub async fn load(&self, chunks: Vec<ChunkRef>) -> Result<Vec<Verified>, ChunksError> {
-        self.read(move |connection| {
-            chunks
-                .into_iter()
-                .map(|one| load(connection, one))
-                .collect()
-        })
-        .await
+        let read = self.read(move |connection| {
+            let loaded = chunks.into_iter().map(|one| load(connection, one));
+            loaded.collect::<Result<Vec<Verified>, ChunksError>>()
+        });
+        let mut loaded = read.await?;
+        let verify = move || {
+            for one in &mut loaded {
+                let stored = one.stored.take();
+                one.stored = stored.filter(|stored| is_sound(one.chunk, one.encoding, stored));
+            }
+            loaded
+        };
+        tokio::task::spawn_blocking(verify)
+            .await
+            .map_err(|fault| ChunksError::Failed(fault.to_string()))
     }
 
     /// Remembers that a chunk has decayed, so that the next copy of it heals it. Answers which whole files
@@ -143,18 +149,18 @@ fn files_with(connection: &Connection, chunk: i64) -> rusqlite::Result<Vec<FileI
     rows.collect()
 }
 
-fn load(connection: &Connection, chunk: ChunkRef) -> Result<Verified, StoreError> {
+/// Not verified yet.
+fn load(connection: &Connection, chunk: ChunkRef) -> Result<Verified, ChunksError> {
     let read = read(connection, chunk);
     let (encoding, stored) = match read {
         Ok(Some((encoding, stored))) => (encoding, Some(stored)),
         Ok(None) => (Encoding::Plain, None),
-        Err(fault) => match StoreError::from(fault) {
+        Err(fault) => match ChunksError::from(fault) {
             // Pages that decayed take this chunk with them and no other.
-            StoreError::Damaged(_) => (Encoding::Plain, None),
+            ChunksError::Damaged(_) => (Encoding::Plain, None),
             other => return Err(other),
         },
     };
-    let stored = stored.filter(|stored| is_sound(chunk, encoding, stored));
     Ok(Verified {
         chunk,
         encoding,

@@ -135,7 +135,7 @@ fn heal(connection: &Connection, id: i64, chunk: &FinishedChunk) -> rusqlite::Re
     }
     connection
         .prepare_cached("UPDATE chunk SET encoding = ?1, bytes = ?2 WHERE id = ?3")?
-        .execute((chunk.encoding.to_byte(), &chunk.stored, id))?;
+        .execute((chunk.encoding.to_byte(), chunk.stored.as_ref(), id))?;
     Ok(true)
 }
 
@@ -149,7 +149,7 @@ fn insert(connection: &Connection, chunk: &FinishedChunk) -> rusqlite::Result<i6
             chunk.chunk.hash().0,
             chunk.chunk.size(),
             chunk.encoding.to_byte(),
-            &chunk.stored,
+            chunk.stored.as_ref(),
         ))?;
     Ok(connection.last_insert_rowid())
 }
