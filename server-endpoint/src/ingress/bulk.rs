@@ -46,7 +46,7 @@ impl Default for BulkBounds {
             requests: 256,
             // What an agent has in flight, and some that its link has lost without a word.
             agent_requests: branchline_protocol::limits::CHUNK_BODIES_IN_FLIGHT + 4,
-            // Some twenty-five bodies of the largest kind.
+            // Some twenty bodies of the largest kind.
             bytes: 40 * 1024 * 1024,
             body_stall: Duration::from_secs(30),
             // 8 MiB at 64 kbit/s take 17 minutes.

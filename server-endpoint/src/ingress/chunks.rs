@@ -50,7 +50,8 @@ pub(super) async fn take(
     let taken = ingress.tasks.spawn(taking.in_current_span()).await;
     let (taken, body) =
         taken.map_err(|_| Refusal::new(ProblemKind::Internal, "taking the chunks failed"))?;
-    if taken.is_err() && !body.is_end_stream() {
+    // A sender that still writes would otherwise not see its answer; when central stops, it comes again.
+    if taken.is_err() && !body.is_end_stream() && !ingress.stopping.is_cancelled() {
         ingress.tasks.spawn(body::linger(body));
     }
     answer::json(&parts.headers, &taken?)

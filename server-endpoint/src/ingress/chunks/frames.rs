@@ -17,7 +17,7 @@ use crate::ingress::refusal::Refusal;
 
 /// Bytes of chunks in a batch, but for the piece of the body that completes it: a few chunks, so that
 /// asking the ledger and changing threads cost little beside proving them.
-pub(super) const BATCH_BYTES: usize = 256 * 1024;
+pub(super) const BATCH_BYTES: usize = 512 * 1024;
 /// The most that comes of a body at once: a connection's read buffer.
 pub(super) const READ_BYTES: usize = 64 * 1024;
 /// How long a body may still go on when central stops: it was cut so that it should take about a second.
