@@ -67,18 +67,18 @@ async fn a_file_is_announced_brought_and_received_and_its_branch_is_told_at_once
     let central = Central::start().await;
     let mut agent = central.agent("LYN").await;
     let section = attach(&central, &mut agent, "photo").await;
-    let wanted = |missing: &[(u32, u32)]| Standing::Wanted {
+    let lacking = |missing: &[(u32, u32)]| Standing::Wanted {
         announced: 3,
         missing: missing.iter().map(|at| Places(at.0, at.1)).collect(),
     };
     let standing = announce(&central, &agent, &section).await;
-    assert_eq!(standing, wanted(&[(0, 3)]));
+    assert_eq!(standing, lacking(&[(0, 3)]));
     let chunks = content();
     let request = chunks_request(&agent, body(&[&chunks[1]]));
     let reply: ChunksReply = central.ask(request).await.json();
     assert_eq!((reply.frames, reply.received.len()), (1, 0));
     let standing = announce(&central, &agent, &section).await;
-    assert_eq!(standing, wanted(&[(0, 1), (2, 1)]));
+    assert_eq!(standing, lacking(&[(0, 1), (2, 1)]));
 
     let before: FeedReply = central.feed(&agent, "", 0).await.json();
     let request = chunks_request(&agent, body(&[&chunks[2], &chunks[1], &chunks[0]]));
