@@ -1,16 +1,18 @@
 //! `make bench`: speed, memory and bytes on the wire, each beside a baseline measured in the same run,
 //! because machines are shared and noisy. Prints a table; asserts nothing.
 //!
-//! `make bench BENCH=filing` runs one part: filing, draining, memory, wire, intake, upload.
+//! `make bench BENCH=filing` runs one part: filing, draining, memory, wire, intake, upload, wan.
 
 mod baseline;
 mod draining;
 mod filing;
 mod intake;
+mod linkemu;
 mod memory;
 mod report;
 mod tickets;
 mod upload;
+mod wan;
 mod wire;
 
 use report::Report;
@@ -20,6 +22,9 @@ async fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     if wanted.first().is_some_and(|part| part == baseline::IDLE) {
         return baseline::idle().await;
+    }
+    if wanted.first().is_some_and(|part| part == linkemu::ARGUMENT) {
+        return linkemu::emulate(&std::env::args().skip(1).collect::<Vec<_>>());
     }
     let wants = |part: &str| wanted.is_empty() || wanted.iter().any(|name| name == part);
     let mut report = Report::default();
@@ -40,6 +45,9 @@ async fn main() {
     }
     if wants("upload") {
         upload::measure(&mut report).await;
+    }
+    if wants("wan") {
+        wan::measure(&mut report).await;
     }
     report.print();
 }
