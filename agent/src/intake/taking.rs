@@ -38,7 +38,7 @@ const TURN_WITHIN: Duration = Duration::from_secs(60);
 /// How long a source may give nothing.
 const STALL: Duration = Duration::from_secs(60);
 /// Pieces that wait between the source and the chunker.
-const PIECES_WAITING: usize = 4;
+const PIECES_WAITING: usize = 2;
 /// Bytes of chunks that the chunker hands on at a time.
 const HANDED_ON_BYTES: usize = 1024 * 1024;
 

@@ -48,11 +48,11 @@ pub use taking::Taken;
 pub const CHUNKS_FILE: &str = "chunks.db";
 /// Bytes of chunks in one commit: a few milliseconds of a disk's time, and enough that the syncs do not
 /// count.
-pub const COMMIT_BYTES: usize = 4 * 1024 * 1024;
+pub const COMMIT_BYTES: usize = 3 * 1024 * 1024;
 /// A chunk of 64 KiB takes four pages and a bit; measured against 4, 8 and 32 KiB.
 const PAGE_BYTES: u32 = 16 * 1024;
 /// Holds what one commit changes.
-const CACHE_KIB: u32 = 6 * 1024;
+const CACHE_KIB: u32 = 4 * 1024;
 
 /// How much room chunks may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
