@@ -17,7 +17,7 @@ const MANIFESTS: &str = "/v1/manifests";
 const CHUNKS: &str = "/v1/chunks";
 
 /// A file that an agent has attached, cut into chunks.
-struct Attached {
+pub(crate) struct Attached {
     id: String,
     root: String,
     chunks: Vec<Vec<u8>>,
@@ -89,7 +89,7 @@ fn attach(agent: &mut Agent, name: &str, chunks: Vec<Vec<u8>>) -> Attached {
 }
 
 /// The same with a size and a root that need not be true.
-fn attach_as(
+pub(crate) fn attach_as(
     agent: &mut Agent,
     name: &str,
     size: u64,
@@ -138,7 +138,7 @@ fn sent(agent: &Agent, body: impl Into<Vec<u8>>, what: &str) -> Value {
 
 /// A file is announced, brought and received, as if nothing had happened, and what was attacked before
 /// is as it must be.
-fn assert_taken(agent: &Agent, file: &Attached, what: &str) {
+pub(crate) fn assert_taken(agent: &Agent, file: &Attached, what: &str) {
     let standing = announce(agent, &[file.section()]).remove(0);
     if standing["standing"] != "received" {
         assert_eq!(standing["standing"], "wanted", "{what}: {standing}");

@@ -208,6 +208,7 @@ async fn release(central: &Central, args: &ReleaseArgs) -> Result<ExitCode, Fail
     let file = released.map_err(|fault| match fault {
         ReleaseFault::Fault(fault) => fault.into(),
         ReleaseFault::Unknown(id) => unknown(id),
+        ReleaseFault::Damaged => Failure::call_it(fault.to_string()),
         ReleaseFault::Moved => Failure {
             class: branchline_protocol::problem::ErrorClass::TryAgain,
             message: fault.to_string(),

@@ -8,9 +8,9 @@ use branchline_protocol::id::FileId;
 use branchline_protocol::limits;
 use branchline_protocol::text::{self, Shape};
 
-use super::{Fault, recovery};
+use super::{Fault, assemble, recovery};
 use crate::ledger::{FileRecord, Ledger, MoveFile, now};
-use crate::vault::Vault;
+use crate::vault::{Shelf, Vault};
 
 /// Why a file was not released.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,11 @@ pub enum ReleaseFault {
         /// What was found.
         signature: String,
     },
+    /// What lies in the vault is not the file any more (P4).
+    #[error(
+        "the file is damaged in central's vault; IT must restore it from a backup, or the branch attach it again"
+    )]
+    Damaged,
     /// It was moved at the same moment, perhaps by a scanner.
     #[error("the file was judged at the same moment; look again")]
     Moved,
@@ -80,6 +85,9 @@ pub async fn release(
             signature,
         });
     }
+    if !lies_whole(vault, &file).await? {
+        return Err(ReleaseFault::Damaged);
+    }
     let moved = MoveFile {
         file: id,
         version: file.version,
@@ -96,4 +104,14 @@ pub async fn release(
     };
     recovery::promote(ledger, vault, &released).await?;
     Ok(released)
+}
+
+/// Whether it is on one of the shelves as it was announced, every byte of it: what decayed is not released.
+async fn lies_whole(vault: &dyn Vault, file: &FileRecord) -> Result<bool, Fault> {
+    for shelf in [Shelf::Released, Shelf::Quarantine] {
+        if assemble::is_whole(vault, shelf, file.root, file.size).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
