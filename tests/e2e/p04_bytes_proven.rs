@@ -218,18 +218,18 @@ async fn a_file_that_decays_in_the_vault_is_never_read_wrong() {
         let to = copy.to_str().expect("plain");
         central.cli(&["files", "get", &id, "--output", to])
     };
-    let release = || {
+    let release = |id: &str| {
         let words = ["--by", "Paula", "--reason", "it is a test"];
-        central.cli(&[&["files", "release", &id][..], &words].concat())
+        central.cli(&[&["files", "release", id][..], &words].concat())
     };
     // In quarantine: what decayed is not released.
     flip(&on("quarantine"), MB);
-    let refused = release();
+    let refused = release(&id);
     assert!(!refused.status.success(), "{}", text(&refused.stdout));
     assert!(!on("released").exists(), "a damaged file was released");
     assert!(!read().status.success());
     flip(&on("quarantine"), MB);
-    succeeded(&release());
+    succeeded(&release(&id));
     succeeded(&read());
     assert_eq!(root_of(&copy), root);
     // Among the released: everything before the damage may come, nothing from there on.
@@ -255,6 +255,8 @@ async fn a_file_that_decays_in_the_vault_is_never_read_wrong() {
     let again = sandbox.path().join("again.bin");
     std::fs::copy(&path, &again).expect("copy");
     branch.attach(&number, &again);
+    let good = central.wait_file("again.bin", &["held"]);
+    succeeded(&release(good["file"].as_str().expect("an id")));
     wait_within(FILE_PATIENCE, "the good copy to take its place", || {
         let _ = std::fs::remove_file(&copy);
         (read().status.success() && root_of(&copy) == root).then_some(())

@@ -40,7 +40,8 @@ async fn tickets_are_filed_and_acknowledged_while_a_file_is_sent() {
         let number = branch.file("With a large file").await.number.to_string();
         let name = format!("{code}.bin");
         let path = sandbox.path().join(&name);
-        incompressible(&path, 60_000_000, 7);
+        // Other bytes each time: central would want none of what it holds.
+        incompressible(&path, 60_000_000, 7 + u64::from(buffers));
         branch.attach(&number, &path);
         central.wait_file(&name, &["waiting"]);
         harness::processes::wait_for("the upload to begin", || {
