@@ -84,25 +84,38 @@ async fn run() -> anyhow::Result<()> {
     tokio::time::sleep(Duration::from_secs(2)).await;
 
     phase.send_replace("announce, all new");
-    timed("announce", announce(&ledger, &agent, first)).await?;
+    timed(
+        "announce of 160,000 chunks",
+        announce(&ledger, &agent, first),
+    )
+    .await?;
     phase.send_replace("chunks come, 128 a body");
-    timed("chunks", bring(&ledger, &agent, first)).await?;
+    timed("160,000 chunks come", bring(&ledger, &agent, first)).await?;
     phase.send_replace("settle");
-    timed("settle", async {
+    timed("settle of 160,000 chunks", async {
         ledger.settle_chunks(first.file).await?;
         Ok(())
     })
     .await?;
     phase.send_replace("announce, all held");
-    timed("announce", announce(&ledger, &agent, second)).await?;
+    timed(
+        "announce of 160,000 chunks",
+        announce(&ledger, &agent, second),
+    )
+    .await?;
     phase.send_replace("announce, all new");
-    timed("announce", announce(&ledger, &agent, third)).await?;
+    timed(
+        "announce of 160,000 chunks",
+        announce(&ledger, &agent, third),
+    )
+    .await?;
     phase.send_replace("expire");
-    timed("expire", async {
+    timed("expire of 160,000 chunks", async {
         ledger.expire_uploads(UnixMillis(i64::MAX), now()).await?;
         Ok(())
     })
     .await?;
+    small_files(&ledger, &mut agent, ticket, &phase).await?;
     drop(phase);
     let waits = filing
         .join_next()
@@ -132,10 +145,7 @@ fn print(line: &str) {
 async fn timed(what: &str, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let started = Instant::now();
     work.await?;
-    print(&format!(
-        "{what} of {CHUNKS} chunks: {:.1?}",
-        started.elapsed()
-    ));
+    print(&format!("{what}: {:.1?}", started.elapsed()));
     Ok(())
 }
 
@@ -151,25 +161,34 @@ async fn announce(ledger: &SqliteLedger, agent: &Agent, file: &Large) -> anyhow:
             from: u32::try_from(from)?,
             chunks: (from..end).map(|place| file.chunk(place)).collect(),
         };
-        let announce = Announce {
-            agent: agent.id,
-            sections: vec![section],
-            bounds: UploadBounds {
-                scope: DedupScope::Organisation,
-                agent_bytes: u64::MAX,
-                agent_files: u64::MAX,
-                file_bytes: u64::MAX,
-            },
-            at: now(),
-        };
         let started = Instant::now();
-        ledger.announce(announce).await?;
+        announce_these(ledger, agent, vec![section]).await?;
         worst = worst.max(started.elapsed());
     }
     print(&format!(
         "worst call of {} places: {worst:.1?}",
         limits::SECTION_CHUNKS
     ));
+    Ok(())
+}
+
+async fn announce_these(
+    ledger: &SqliteLedger,
+    agent: &Agent,
+    sections: Vec<Section>,
+) -> anyhow::Result<()> {
+    let announce = Announce {
+        agent: agent.id,
+        sections,
+        bounds: UploadBounds {
+            scope: DedupScope::Organisation,
+            agent_bytes: u64::MAX,
+            agent_files: u64::MAX,
+            file_bytes: u64::MAX,
+        },
+        at: now(),
+    };
+    ledger.announce(announce).await?;
     Ok(())
 }
 
@@ -196,6 +215,66 @@ async fn bring(ledger: &SqliteLedger, agent: &Agent, file: &Large) -> anyhow::Re
     }
     print(&format!("worst body: {worst:.1?}"));
     Ok(())
+}
+
+/// Files of one chunk: announced and brought as many at once as the protocol carries.
+async fn small_files(
+    ledger: &SqliteLedger,
+    agent: &mut Agent,
+    ticket: TicketId,
+    phase: &watch::Sender<&'static str>,
+) -> anyhow::Result<()> {
+    let mut sections = Vec::new();
+    for seed in 0..2_048 {
+        let name = blake3::hash(&[agent.made, seed].map(u64::to_le_bytes).concat());
+        let chunk = ChunkRef(Digest(*name.as_bytes()), 20_000);
+        let root = chunk.hash();
+        let body = Body::FileAttached(FileAttached {
+            ticket,
+            name: "receipt.pdf".into(),
+            size: 20_000,
+            root,
+        });
+        let file = submit(ledger, agent, body).await?.into();
+        sections.push(Section {
+            file,
+            size: 20_000,
+            root,
+            count: 1,
+            from: 0,
+            chunks: vec![chunk],
+        });
+    }
+    phase.send_replace("announcing small files");
+    for sections in sections.chunks(limits::ANNOUNCED_FILES) {
+        timed(
+            "announce of 512 small files",
+            announce_these(ledger, agent, sections.to_vec()),
+        )
+        .await?;
+    }
+    phase.send_replace("small files coming");
+    let chunks = sections
+        .iter()
+        .zip(0_u64..)
+        .map(|(section, offset)| KeptChunk {
+            chunk: ChunkRef(section.root, 20_000),
+            offset,
+            stored: 1,
+            encoding: Encoding::Zstd,
+        });
+    let keep = KeepChunks {
+        agent: agent.id,
+        object: ObjectName(uuid::Uuid::from_u128(0)),
+        chunks: chunks.collect(),
+        at: now(),
+    };
+    timed("2,048 small files come", async {
+        let kept = ledger.keep_chunks(keep).await?;
+        anyhow::ensure!(kept.received.len() == 2_048);
+        Ok(())
+    })
+    .await
 }
 
 type Waits = Vec<(&'static str, Vec<Duration>)>;

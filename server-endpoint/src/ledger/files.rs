@@ -224,7 +224,10 @@ pub struct FileFilter {
 
 /// What the ledger does with files.
 pub trait FileLedger: Send + Sync {
-    /// Announces files of an agent, on the bulk lane.
+    /// Announces files of an agent, on the bulk lane. A long section is placed part by part: one that
+    /// could not be placed whole for the ledger's own failure is announced as far as it came, and says so
+    /// when it is announced again. An expired file that is announced waits again, from its beginning; one
+    /// that has begun is not expired as long as it is announced.
     fn announce(&self, announce: Announce) -> Pending<'_, Announced>;
 
     /// Which of these chunks may come from this agent; asked before their bytes are stored.
@@ -240,15 +243,18 @@ pub trait FileLedger: Send + Sync {
     /// Files in the order of attaching.
     fn files(&self, filter: FileFilter) -> Pending<'_, Vec<FileRecord>>;
 
-    /// Files that inspection has to look at (received, left scanning, or to be scanned again), the smaller ones first but none
-    /// starved; at most `most`.
+    /// Files that inspection has to look at (received, left scanning, or to be scanned again), the
+    /// smaller ones first but none starved; at most `most`. One that is noted as in trouble stands back
+    /// as if it had only just come.
     fn to_inspect(&self, most: usize) -> Pending<'_, Vec<FileRecord>>;
 
     /// The chunks of a file from a place on, at most `most`, in order.
     fn chunks_of(&self, file: FileId, from: u32, most: usize) -> Pending<'_, Vec<PlacedChunk>>;
 
     /// Moves a file to its next state, with its event; `None` where it is no longer as the caller saw it.
-    /// Answers with the file as it is then.
+    /// Answers with the file as it is then. From received only to scanning; from there to a verdict; from
+    /// a verdict but corrupt to another one, and from held and too large to released. Anything else is
+    /// [`super::LedgerError::Broken`]: a fault of this program.
     fn move_file(&self, moved: MoveFile) -> Pending<'_, Option<FileRecord>>;
 
     /// Notes why inspection of a file does not come further, or that nothing hinders it any more.
@@ -262,23 +268,27 @@ pub trait FileLedger: Send + Sync {
     /// has nothing more to do, and no event says so.
     fn keep_verdict(&self, file: FileId, version: u64) -> Pending<'_, ()>;
 
-    /// The file was assembled and is durable in the vault under its root: its chunks lie there from now
-    /// on. Answers with objects of `incoming/` in which no chunk lies any more; they may be deleted.
+    /// The file was assembled and is durable in the vault under its root: those of its chunks that lie in
+    /// objects lie there from now on. Answers with objects of `incoming/` in which no chunk lies any more;
+    /// they may be deleted. After a crash it is asked again, and answers with what is left to do.
     fn settle_chunks(&self, file: FileId) -> Pending<'_, Vec<ObjectName>>;
 
     /// These chunks are not where they should be, or not what they should be: central lacks them from now
-    /// on, and every file of them that nobody has judged yet waits again, with its event. Answers with the
-    /// files that wait.
+    /// on, and every file of them that nobody has judged yet waits again, with its event; on one that was
+    /// judged it is noted as trouble. A chunk that lies elsewhere by now is not lost. Answers with the
+    /// files that wait for one that was.
     fn lose_chunks(
         &self,
         chunks: Vec<(ChunkRef, ChunkPlace)>,
         at: UnixMillis,
     ) -> Pending<'_, Vec<FileId>>;
 
-    /// Gives up waiting files whose chunks last came before `before`: they expire, with their events.
-    /// Answers with objects in which no chunk of a file lies any more.
+    /// Gives up waiting files that have begun, and of which nothing came and nothing was announced since
+    /// before `before`: they expire, with their events. Corrupt ones give their chunks back. Answers with
+    /// objects in which no chunk of a file lies any more.
     fn expire_uploads(&self, before: UnixMillis, at: UnixMillis) -> Pending<'_, Vec<ObjectName>>;
 
-    /// Which of these objects hold at least one chunk; the others are nobody's.
+    /// Which of these objects hold at least one chunk; the others are nobody's, if they are not so new
+    /// that their [`FileLedger::keep_chunks`] is still to come.
     fn objects_in_use(&self, objects: Vec<ObjectName>) -> Pending<'_, Vec<ObjectName>>;
 }

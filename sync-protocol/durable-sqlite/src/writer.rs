@@ -462,6 +462,40 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn p7_control_work_does_not_wait_for_bulk_work_behind_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&folder, &Settings::default());
+        let (open, gate) = std::sync::mpsc::sync_channel::<()>(1);
+        let (answered, waits) = std::sync::mpsc::sync_channel::<()>(1);
+        let held = move |gate: std::sync::mpsc::Receiver<()>, id| {
+            move |connection: &Connection| {
+                gate.recv_timeout(Duration::from_secs(20))
+                    .map_err(|_| Fault::Own)?;
+                insert(id)(connection)
+            }
+        };
+        // While the first holds the writer, the others come: bulk work that ends when the control work
+        // was answered, so that it must not be in one commit with it.
+        let first = writer.run(Lane::Bulk, held(gate, 1));
+        let behind = writer.run(Lane::Bulk, held(waits, 2));
+        let control = async {
+            let answer = writer.run(Lane::Control, insert(3)).await;
+            answered.send(()).unwrap();
+            answer
+        };
+        let opening = async {
+            // All three were asked before this one.
+            open.send(()).unwrap();
+        };
+        let (first, behind, control, ()) = tokio::join!(first, behind, control, opening);
+        assert!(first.is_ok() && control.is_ok());
+        assert!(
+            behind.is_ok(),
+            "control work waited for bulk work: {behind:?}"
+        );
+    }
+
+    #[tokio::test]
     async fn a_full_file_is_said_and_the_next_small_job_fits() {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings {

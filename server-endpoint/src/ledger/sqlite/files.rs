@@ -34,6 +34,9 @@ mod rows;
 mod settling;
 mod states;
 
+#[cfg(test)]
+mod tests;
+
 /// Chunks that one step keeps or loses: some ten milliseconds, where each is one file's.
 const CHUNKS_PER_STEP: usize = 512;
 
