@@ -1,13 +1,17 @@
 //! `make demo`: the main job on real processes, told in a few lines.
 //!
 //! Two branches file tickets while central is down; central comes up and they arrive; then a thousand
-//! more from each while agents and central are killed with SIGKILL; then the audit. With `ONCE=1` it
-//! ends there, and fails if the audit found anything; otherwise it stays up for trying things out.
+//! more from each while agents and central are killed with SIGKILL; then the audit; then files, over a
+//! link that is cut in the middle ([`files`]). With `ONCE=1` it ends there, and fails if anything was not
+//! as it must be; otherwise it stays up for trying things out.
 
 #![allow(
     clippy::disallowed_methods,
     reason = "a test's tasks end with the test"
 )]
+
+mod files;
+mod pdf;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -97,6 +101,9 @@ async fn main() -> ExitCode {
     }
     if !sound {
         detail("the audit found something: this must never happen");
+        return ExitCode::FAILURE;
+    }
+    if !files::show(&mut central, &mut branches[0]).await {
         return ExitCode::FAILURE;
     }
     if once {

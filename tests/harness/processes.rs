@@ -39,6 +39,9 @@ fn build() -> PathBuf {
         "--quiet",
         "--package=branchline-agent",
         "--package=branchline-server",
+        // With it the dependencies have the features that this very build has, and are not built again.
+        "--package=branchline-tests",
+        "--bins",
     ]);
     cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     cargo
