@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use harness::chaos::{Chaos, ChaosProxy};
-use harness::processes::{Branch, Central, sandbox, succeeded};
+use harness::processes::{Branch, Central, sandbox};
 
 use crate::intake::attach;
 use crate::memory::highest;
@@ -73,8 +73,8 @@ pub async fn measure(report: &mut Report) {
 fn until_received(central: &Central, files: usize) -> Duration {
     let started = Instant::now();
     loop {
-        let listed = succeeded(&central.cli(&["files", "list", "--json"]));
-        if listed.matches("\"root\"").count() >= files && !listed.contains("\"waiting\"") {
+        let listed = central.files();
+        if listed.len() >= files && listed.iter().all(|file| file["state"] != "waiting") {
             return started.elapsed();
         }
         std::thread::sleep(Duration::from_millis(20));
@@ -105,9 +105,9 @@ async fn grown_log(report: &mut Report, folder: &Path, central: &Central) {
 
 fn sent(proxy: &ChaosProxy, branch: &Branch, number: &str, log: &Path, central: &Central) -> u64 {
     let before = proxy.stats().bytes_up;
-    let files = succeeded(&central.cli(&["files", "list", "--json"]));
+    let files = central.files().len();
     attach(branch, number, log);
-    until_received(central, files.matches("\"root\"").count() + 1);
+    until_received(central, files + 1);
     proxy.stats().bytes_up - before
 }
 

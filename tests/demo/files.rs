@@ -108,8 +108,8 @@ pub async fn show(central: &mut Central, branch: &mut Branch) -> bool {
 async fn wait_judged(central: &Central) -> bool {
     let given_up = Instant::now() + Duration::from_secs(120);
     while Instant::now() < given_up {
-        let listed = succeeded(&central.cli(&["files", "list", "--json"]));
-        let count = |word: &str| listed.matches(&format!("\"{word}\"")).count();
+        let files = central.files();
+        let count = |state: &str| files.iter().filter(|file| file["state"] == state).count();
         if count("clean") == 2 && count("infected") == 1 {
             return true;
         }
