@@ -19,6 +19,7 @@ mod p02_exactly_once;
 mod p03_acknowledged;
 mod p04_bytes_proven;
 mod p04_kills;
+mod p05_scanned;
 mod p05_untrusted;
 mod p06_line;
 mod p07_bulk_yields;
