@@ -3,6 +3,7 @@
 
 mod filed;
 mod once;
+mod sent;
 mod settled;
 mod trouble;
 
