@@ -204,8 +204,10 @@ proptest! {
     ) {
         let mut body = encoded(&frames);
         for (at, byte, how) in changes {
-            let at = at.index(body.len());
+            // Behind the last byte there is nothing to change, but room to put one.
+            let at = at.index(body.len() + 1);
             match how {
+                _ if at == body.len() => body.push(byte),
                 0 => body[at] = byte,
                 1 => { body.remove(at); }
                 2 => body.insert(at, byte),
