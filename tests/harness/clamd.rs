@@ -6,7 +6,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -160,11 +160,14 @@ fn program() -> &'static Path {
     PROGRAM.get_or_init(|| {
         installed().unwrap_or_else(|| {
             say("clamd is missing: installing Debian's clamav-daemon");
-            let mut apt = Command::new("apt-get");
-            apt.env("DEBIAN_FRONTEND", "noninteractive");
-            apt.args(["-o", "DPkg::Lock::Timeout=300", "install", "--yes"]);
-            apt.args(["--no-install-recommends", "clamav-daemon"]);
-            let output = apt.output().expect("run apt-get");
+            // A fresh machine has no lists of packages yet.
+            let _ = apt_get(&["update"]);
+            let output = apt_get(&[
+                "install",
+                "--yes",
+                "--no-install-recommends",
+                "clamav-daemon",
+            ]);
             installed().unwrap_or_else(|| {
                 panic!(
                     "install clamav-daemon by hand; apt-get said: {}",
@@ -173,6 +176,22 @@ fn program() -> &'static Path {
             })
         })
     })
+}
+
+/// As root, or as who may become root without being asked.
+fn apt_get(words: &[&str]) -> Output {
+    // SAFETY: asks for a number and changes nothing.
+    let root = unsafe { libc::geteuid() } == 0;
+    let mut command = if root {
+        Command::new("env")
+    } else {
+        let mut sudo = Command::new("sudo");
+        sudo.args(["-n", "env"]);
+        sudo
+    };
+    command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+    command.args(["-q", "-o", "DPkg::Lock::Timeout=300"]);
+    command.args(words).output().expect("run apt-get")
 }
 
 fn installed() -> Option<PathBuf> {
