@@ -3,11 +3,12 @@
 //! On the data's way this crate is everything behind the link:
 //!
 //! ```text
-//! intake → chunker → store → sync → link ─── [ingress → ledger + vault] → inspection → outbox → desk
+//! intake → chunker → store → sync → link ─── [ingress → ledger + vault → inspection] → outbox → desk
 //! ```
 //!
 //! Reader's path: [`server`] wires [`ingress`] (the agents' HTTP) to [`ledger`] (the store that
-//! decides and remembers) and to [`vault`] (the bytes of files); [`config`] and [`cli`] are how people
+//! decides and remembers) and to [`vault`] (the bytes of files), which [`inspection`] proves
+//! and has scanned; [`config`] and [`cli`] are how people
 //! get at them; [`audit`] compares the ledger with a branch's journal. What a submission means is
 //! decided in `branchline-protocol`.
 
