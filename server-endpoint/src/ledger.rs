@@ -17,6 +17,7 @@ use branchline_protocol::time::UnixMillis;
 
 mod append;
 mod files;
+mod identity;
 mod records;
 
 #[cfg(test)]
@@ -27,6 +28,11 @@ pub use append::{Acknowledged, Append, Appended, Batch};
 pub use files::{
     Announce, Announced, ChunkPlace, ChunksKept, DedupScope, FileFilter, FileLedger, FileRecord,
     KeepChunks, KeptChunk, MoveFile, ObjectName, PlacedChunk, UploadBounds, Want,
+};
+pub use identity::{
+    Actor, CertificateRecord, CertificateSerial, CertificateState, Deed, Enrol, Enrolled,
+    Identified, IdentityLedger, NewCertificate, NewToken, TokenFor, TokenRecord, TrailEntry,
+    TrailFilter,
 };
 pub use records::{
     AgentRecord, BranchRecord, Comment, Contact, HeldOperation, NewAgent, StreamRecord,

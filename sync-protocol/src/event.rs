@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::enrolment::SignedTrust;
 use crate::file::FileState;
 use crate::id::{FileId, OperationId, Seq, TicketId, TicketNumber};
 use crate::time::UnixMillis;
@@ -71,6 +72,12 @@ pub enum EventBody {
         /// What it is now.
         #[serde(flatten)]
         state: FileState,
+    },
+    /// Whom agents are to trust from now on; for every branch.
+    TrustChanged {
+        /// Signed by an anchor that they trust already.
+        #[serde(flatten)]
+        trust: SignedTrust,
     },
     /// Central keeps an operation without effect, for this reason (P6).
     OperationRejected {

@@ -97,6 +97,12 @@ pub struct Health {
     /// Operations of this journal that were found damaged before they were acknowledged.
     #[serde(default)]
     pub damaged: u64,
+    /// When the agent's certificate ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_until: Option<UnixMillis>,
+    /// The serial of the trust bundle that it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<u64>,
 }
 
 /// The answer to a [`Submission`].

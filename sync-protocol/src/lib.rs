@@ -14,9 +14,11 @@
 //! can say and [`event`] what central can say back; [`chain`] binds operations into a stream;
 //! [`exchange`] is what travels; [`outcome`] says what an answer means; [`sender`] and [`receiver`]
 //! are the two ends. [`manifest`] and [`frame`] are what the bulk lane carries, [`pace`] how fast, and
-//! [`file`] what becomes of a file and [`file_name`] what it may be called.
+//! [`file`] what becomes of a file and [`file_name`] what it may be called. [`enrolment`] is how an agent
+//! joins and stays known.
 
 pub mod chain;
+pub mod enrolment;
 pub mod event;
 pub mod exchange;
 pub mod file;

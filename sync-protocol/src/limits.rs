@@ -98,3 +98,16 @@ pub const CHUNK_BODY_TARGET: Duration = Duration::from_secs(1);
 pub const CHUNK_BODIES_IN_FLIGHT: usize = 8;
 /// Characters of a scanner's name for what it found.
 pub const SIGNATURE_CHARS: usize = 200;
+/// Bytes of one certificate or certificate signing request: one with a P-256 key takes less than 1 KiB,
+/// a chain's larger ones with RSA keys 2 KiB.
+pub const DER_BYTES: usize = 8 * 1024;
+/// Trust anchors of an agent: the present, the next, and some for organisations in the middle of a merger.
+pub const ANCHORS: usize = 8;
+/// Bytes of central's URL in a token.
+pub const URL_BYTES: usize = 256;
+/// Characters of an enrolment token behind its prefix; the longest URL and all else take 432.
+pub const TOKEN_CHARS: usize = 512;
+/// Bytes of an enrolment's or a renewal's body: one request, and what goes with it.
+pub const ENROLMENT_BYTES: usize = 16 * 1024;
+/// How far a clock may be off before it is called wrong: what certificates are backdated by.
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);

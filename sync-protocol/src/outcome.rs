@@ -41,6 +41,20 @@ pub enum Failure {
     TimedOut,
     /// The answer is larger than [`limits::ANSWER_BYTES`].
     Oversized,
+    /// The proxy cannot be reached, or will not connect to central.
+    Proxy,
+    /// The proxy asks who we are, or does not accept what it was told.
+    ProxyLogin,
+    /// Whoever answered proved to be somebody else: no anchor stands at the end of its chain.
+    NotCentral,
+    /// Central's certificate is for other names than the one in the configuration.
+    WrongName,
+    /// Central's certificate is not valid at the time that this machine's clock shows.
+    OutsideValidity,
+    /// Central ended the handshake because of our certificate.
+    CertificateRefused,
+    /// TLS failed for another reason.
+    Handshake,
 }
 
 /// What to do about it.
@@ -71,6 +85,11 @@ pub enum Outcome {
         agreed: bool,
         /// The highest ticket serial that central has seen of this agent.
         serials_used: u32,
+    },
+    /// The certificate is no longer good for this, and good enough to get the next one.
+    Renew {
+        /// For status and log.
+        trouble: Trouble,
     },
     /// Central does not know this agent (any more): the only reason to enrol again.
     Reenrol {
@@ -148,6 +167,9 @@ fn from_central(problem: &Problem, not_before: Option<Duration>) -> Outcome {
             serials_used: problem.serials_used.unwrap_or(0),
         },
         (ProblemKind::UnknownAgent, _) => Outcome::Reenrol { trouble },
+        (ProblemKind::CertificateExpired | ProblemKind::CertificateSuperseded, _) => {
+            Outcome::Renew { trouble }
+        }
         (ProblemKind::TooLarge, _) => Outcome::Smaller { trouble },
         (
             ProblemKind::Busy
@@ -172,6 +194,11 @@ fn from_central(problem: &Problem, not_before: Option<Duration>) -> Outcome {
             | ProblemKind::UnsupportedVersion
             | ProblemKind::Unauthenticated
             | ProblemKind::WrongSecret
+            | ProblemKind::Revoked
+            | ProblemKind::UnknownToken
+            | ProblemKind::TokenExpired
+            | ProblemKind::TokenUsedUp
+            | ProblemKind::Forbidden
             | ProblemKind::ForeignStream
             | ProblemKind::Other,
             _,
@@ -223,6 +250,34 @@ fn no_answer(failure: Failure) -> Outcome {
         Failure::Oversized => (
             ErrorClass::CallIt,
             "The answer was larger than any of central's.",
+        ),
+        Failure::Proxy => (
+            ErrorClass::TryAgain,
+            "The proxy cannot be reached or does not reach central.",
+        ),
+        Failure::ProxyLogin => (
+            ErrorClass::CallIt,
+            "The proxy asks for a user name and password, or does not accept ours.",
+        ),
+        Failure::NotCentral => (
+            ErrorClass::CallIt,
+            "Whoever answered in central's place is not central: something on the way opens TLS.",
+        ),
+        Failure::WrongName => (
+            ErrorClass::CallIt,
+            "Central's certificate is for another name than the one it is called by.",
+        ),
+        Failure::OutsideValidity => (
+            ErrorClass::CallIt,
+            "This computer's clock is wrong, or central's certificate has expired.",
+        ),
+        Failure::CertificateRefused => (
+            ErrorClass::CallIt,
+            "Central does not take this agent's certificate.",
+        ),
+        Failure::Handshake => (
+            ErrorClass::TryAgain,
+            "The protected connection to central could not be made.",
         ),
     };
     Outcome::Retry {

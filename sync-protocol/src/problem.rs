@@ -90,6 +90,20 @@ problem_kinds! {
     UnknownAgent = "urn:branchline:problem:unknown-agent", 401, CallIt, "Unknown agent";
     /// Central knows the agent; the secret is not its.
     WrongSecret = "urn:branchline:problem:wrong-secret", 401, CallIt, "Wrong secret";
+    /// The client certificate has expired; only the renewal's route takes it.
+    CertificateExpired = "urn:branchline:problem:certificate-expired", 401, TryAgain, "The certificate has expired";
+    /// A newer certificate of this agent is in use; only the renewal's route takes this one.
+    CertificateSuperseded = "urn:branchline:problem:certificate-superseded", 401, TryAgain, "The certificate was replaced";
+    /// The agent was revoked, or its certificate expired longer ago than the grace period.
+    Revoked = "urn:branchline:problem:revoked", 401, CallIt, "Revoked";
+    /// The enrolment token is not one of this central, or was revoked.
+    UnknownToken = "urn:branchline:problem:unknown-token", 401, CallIt, "Unknown enrolment token";
+    /// The enrolment token has expired.
+    TokenExpired = "urn:branchline:problem:token-expired", 401, CallIt, "The enrolment token has expired";
+    /// The enrolment token has no uses left.
+    TokenUsedUp = "urn:branchline:problem:token-used-up", 401, CallIt, "The enrolment token is used up";
+    /// The one who asks is known and may not do this.
+    Forbidden = "urn:branchline:problem:forbidden", 403, CallIt, "Not allowed";
     /// The stream belongs to another agent.
     ForeignStream = "urn:branchline:problem:foreign-stream", 403, CallIt, "Another agent's stream";
     /// Central has less of the stream than the agent was told; `head` says how much.

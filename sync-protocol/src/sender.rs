@@ -317,6 +317,7 @@ impl Sender {
             }
             Outcome::Gap { .. }
             | Outcome::Smaller { .. }
+            | Outcome::Renew { .. }
             | Outcome::Reenrol { .. }
             | Outcome::Refused { .. } => self.delay(now, delay, true),
         }

@@ -75,6 +75,7 @@ fn outcome(problem: &Problem) -> &'static str {
         Outcome::Gap { .. } => "gap",
         Outcome::Diverged { .. } => "diverged",
         Outcome::Reenrol { .. } => "reenrol",
+        Outcome::Renew { .. } => "renew",
         Outcome::Refused { .. } => "refused",
     }
 }
@@ -121,7 +122,7 @@ fn limits_are_those_of_the_code() {
         DETAIL_CHARS CHUNK_LEAST_BYTES CHUNK_AVERAGE_BYTES CHUNK_MOST_BYTES FILE_BYTES ANNOUNCED_FILES
         SECTION_CHUNKS MISSING_RANGES MISSING_CHUNKS CHUNK_BODY_BYTES CHUNK_BODY_FRAMES
         LEAST_CHUNK_BODY_BYTES MOST_CHUNK_BODY_BYTES CHUNK_BODY_TARGET CHUNK_BODIES_IN_FLIGHT
-        SIGNATURE_CHARS
+        SIGNATURE_CHARS DER_BYTES ANCHORS URL_BYTES TOKEN_CHARS ENROLMENT_BYTES CLOCK_TOLERANCE
     };
     let source = include_str!("../src/limits.rs").lines();
     let names = source.filter_map(|line| line.strip_prefix("pub const ")?.split(':').next());

@@ -528,6 +528,7 @@ fn outcome(problem: &Problem) -> &'static str {
         Outcome::Gap { .. } => "gap",
         Outcome::Diverged { .. } => "diverged",
         Outcome::Reenrol { .. } => "reenrol",
+        Outcome::Renew { .. } => "renew",
         Outcome::Refused { .. } => "refused",
     }
 }

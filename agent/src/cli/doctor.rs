@@ -222,6 +222,7 @@ async fn central(config: &Config, registration: &Registration) -> Vec<Finding> {
                 Outcome::Retry { trouble, .. }
                 | Outcome::Smaller { trouble }
                 | Outcome::Reenrol { trouble }
+                | Outcome::Renew { trouble }
                 | Outcome::Refused { trouble } => trouble,
                 Outcome::Done | Outcome::Gap { .. } | Outcome::Diverged { .. } => {
                     return vec![good("central", format!("{} answers", link.server()))];

@@ -495,6 +495,7 @@ impl BulkLane {
         let trouble = match outcome {
             Outcome::Retry { trouble, .. }
             | Outcome::Smaller { trouble }
+            | Outcome::Renew { trouble }
             | Outcome::Refused { trouble }
             | Outcome::Reenrol { trouble } => trouble.clone(),
             Outcome::Done | Outcome::Gap { .. } | Outcome::Diverged { .. } => {

@@ -60,7 +60,9 @@ impl LinkWatch {
                 self.trouble(trouble);
                 self.become_state(LinkState::Waiting, Some(again));
             }
-            Outcome::Reenrol { trouble } | Outcome::Refused { trouble } => {
+            Outcome::Renew { trouble }
+            | Outcome::Reenrol { trouble }
+            | Outcome::Refused { trouble } => {
                 self.trouble(trouble);
                 self.become_state(LinkState::Refused, Some(again));
             }

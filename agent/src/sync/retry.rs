@@ -54,7 +54,7 @@ impl RetryDelay {
                 own.max(not_before.unwrap_or(Duration::ZERO))
             }
             Outcome::Smaller { .. } => self.backoff.next_backoff().unwrap_or(CAP),
-            Outcome::Refused { .. } | Outcome::Reenrol { .. } => REFUSED,
+            Outcome::Refused { .. } | Outcome::Reenrol { .. } | Outcome::Renew { .. } => REFUSED,
             Outcome::Done | Outcome::Gap { .. } | Outcome::Diverged { .. } => {
                 self.backoff.next_backoff().unwrap_or(CAP)
             }

@@ -62,5 +62,7 @@ async fn health(store: &Store) -> Result<Health, StoreError> {
         oldest_waiting: facts.oldest_waiting,
         disk_free: crate::platform::disk_free(store.path()),
         damaged: facts.damaged,
+        certificate_until: None,
+        trust: None,
     })
 }
