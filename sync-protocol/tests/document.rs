@@ -7,6 +7,9 @@
     reason = "a test: a panic is its answer"
 )]
 
+use branchline_protocol::enrolment::{
+    CERTIFICATE_PATH, ENROLMENT_PATH, EnrolmentReply, EnrolmentRequest, PROBE_PATH, SignedTrust,
+};
 use branchline_protocol::event::EventBody;
 use branchline_protocol::exchange::{
     CHUNKS_PATH, FEED_PATH, FeedReply, MANIFESTS_PATH, OPERATIONS_PATH, PROTOCOL_VERSION,
@@ -169,6 +172,13 @@ fn examples_are_what_they_say() {
             "announcement" => rewritten::<Announcement>(text),
             "announcement reply" => rewritten::<AnnouncementReply>(text),
             "chunks reply" => rewritten::<ChunksReply>(text),
+            "enrolment" => rewritten::<EnrolmentRequest>(text),
+            "enrolment reply" => rewritten::<EnrolmentReply>(text),
+            "signed trust" => {
+                let trust: SignedTrust = serde_json::from_str(text).unwrap();
+                assert_eq!(trust.read().unwrap().serial, 2);
+                rewritten::<SignedTrust>(text)
+            }
             "problem" => rewritten::<Problem>(text),
             other => panic!("not known how to check an example of {other:?}"),
         };
@@ -184,6 +194,9 @@ fn examples_are_what_they_say() {
             "announcement",
             "announcement reply",
             "chunks reply",
+            "enrolment",
+            "enrolment reply",
+            "signed trust",
             "problem"
         ]
     );
@@ -196,7 +209,16 @@ fn rewritten<'a, T: serde::Deserialize<'a> + serde::Serialize>(text: &'a str) ->
 
 #[test]
 fn paths_and_kinds_are_those_of_the_code() {
-    for path in [OPERATIONS_PATH, FEED_PATH, MANIFESTS_PATH, CHUNKS_PATH] {
+    let paths = [
+        OPERATIONS_PATH,
+        FEED_PATH,
+        MANIFESTS_PATH,
+        CHUNKS_PATH,
+        ENROLMENT_PATH,
+        CERTIFICATE_PATH,
+        PROBE_PATH,
+    ];
+    for path in paths {
         assert!(TEXT.contains(&format!(" {path}")), "{path}");
     }
     assert!(TEXT.contains(&format!("`Branchline-Protocol: {PROTOCOL_VERSION}`")));
@@ -229,6 +251,10 @@ fn example_body(kind: &str) -> Box<serde_json::value::RawValue> {
             format!(r#"{{"ticket":"{id}","operation":"{id}"}}"#)
         }
         "file_moved" => format!(r#"{{"file":"{id}","state":"infected","signature":"x"}}"#),
+        "trust_changed" => format!(
+            r#"{{"bundle":"x","signer":"{}","signature":"AQID"}}"#,
+            "07".repeat(32)
+        ),
         other => panic!("not known how to check {other:?}"),
     };
     serde_json::value::RawValue::from_string(text).unwrap()

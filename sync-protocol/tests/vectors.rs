@@ -35,6 +35,8 @@ use serde::de::DeserializeOwned;
 mod central;
 #[path = "vectors/files.rs"]
 mod files;
+#[path = "vectors/identity.rs"]
+mod identity;
 #[path = "model/seen.rs"]
 mod seen;
 
@@ -62,6 +64,7 @@ fn every_file_is_checked() {
         "submissions.json",
         "ticket-numbers.json",
         "times.json",
+        "tokens.json",
     ];
     assert_eq!(names, checked);
 }
