@@ -17,6 +17,7 @@ pub mod agent;
 pub mod chunker;
 pub mod cli;
 pub mod config;
+pub mod identity;
 pub mod ids;
 pub mod intake;
 pub mod link;
