@@ -32,12 +32,12 @@ pub fn fingerprint(certificate: &[u8]) -> Fingerprint {
 
 /// The bundle that takes the place of `present`, if it is newer and an anchor of `present` signed it.
 pub fn verified(present: &TrustBundle, signed: &SignedTrust) -> Result<TrustBundle, TrustFault> {
-    let signer = present
+    let known = present
         .anchors
         .iter()
         .find(|anchor| fingerprint(anchor.as_bytes()) == signed.signer)
         .ok_or(TrustFault::UnknownSigner)?;
-    let key = public_key(signer).ok_or(TrustFault::Unreadable)?;
+    let key = public_key(known).ok_or(TrustFault::Unreadable)?;
     UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key)
         .verify(&signed.signed_bytes(), signed.signature.as_bytes())
         .map_err(|_| TrustFault::Forged)?;
