@@ -7,6 +7,7 @@
 mod bulk;
 mod drop_folders;
 mod files;
+mod proxy;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use serde::Deserialize;
 pub use bulk::{Bulk, Timetable};
 pub use drop_folders::{DropFolder, SENT_FOLDER, TicketPer};
 pub use files::Files;
+pub use proxy::{ProxyChoice, ProxyCredentials, ProxyFault};
 
 /// Why the configuration cannot be used; names the file and the key.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +65,15 @@ pub struct Config {
     /// a restore.
     #[serde(default = "default_retention_days")]
     pub retention_days: u32,
+    /// The branch's proxy: `"system"`, `"none"` or `"http://host:port"`.
+    #[serde(default)]
+    pub proxy: ProxyChoice,
+    /// A file with `user:password` for the proxy, which the service alone may read.
+    #[serde(default)]
+    pub proxy_credentials_file: Option<PathBuf>,
+    /// TLS 1.2 may be spoken with central, where something on the way knows no 1.3.
+    #[serde(default)]
+    pub tls12: bool,
     /// How much room files may take.
     #[serde(default)]
     pub files: Files,
@@ -117,7 +128,16 @@ impl Config {
             path: path.to_owned(),
             fault,
         };
-        for (key, place) in [("data_dir", &config.data_dir), ("socket", &config.socket)] {
+        let places = [
+            ("data_dir", Some(&config.data_dir)),
+            ("socket", Some(&config.socket)),
+            (
+                "proxy_credentials_file",
+                config.proxy_credentials_file.as_ref(),
+            ),
+        ];
+        for (key, place) in places {
+            let Some(place) = place else { continue };
             if !place.is_absolute() {
                 return Err(wrong(format!(
                     "{key} = \"{}\" must be a whole path: the agent and its commands start in \
@@ -169,8 +189,10 @@ impl Config {
     /// Folders that hold settings or the secret: nothing directly in them may leave the branch.
     pub fn own_folders(&self) -> Vec<PathBuf> {
         let files = [self.path.clone(), self.registration_path()];
+        let credentials = self.proxy_credentials_file.as_ref();
         files
             .iter()
+            .chain(credentials)
             .filter_map(|file| file.parent())
             .map(Path::to_owned)
             .collect()
@@ -187,6 +209,21 @@ impl Config {
         }
         #[cfg(not(unix))]
         false
+    }
+
+    /// Who we are to the proxy, where there is a file that says so. Errors never quote it.
+    pub fn proxy_credentials(&self) -> Result<Option<ProxyCredentials>, ConfigError> {
+        let Some(path) = &self.proxy_credentials_file else {
+            return Ok(None);
+        };
+        let text = read_bounded(path)?;
+        match ProxyCredentials::read(&text) {
+            Some(credentials) => Ok(Some(credentials)),
+            None => Err(ConfigError::Parse {
+                path: path.clone(),
+                fault: "must hold one line: user:password".to_owned(),
+            }),
+        }
     }
 
     /// The journal's bound in bytes.
@@ -257,17 +294,21 @@ fn without_contents(fault: ConfigError) -> ConfigError {
     ConfigError::Parse { path, fault }
 }
 
-fn parse<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+fn read_bounded(path: &Path) -> Result<String, ConfigError> {
     let read = std::fs::File::open(path).and_then(|file| {
         let mut text = String::new();
         file.take(FILE_BYTES)
             .read_to_string(&mut text)
             .map(|_| text)
     });
-    let text = read.map_err(|fault| ConfigError::Read {
+    read.map_err(|fault| ConfigError::Read {
         path: path.to_owned(),
         fault,
-    })?;
+    })
+}
+
+fn parse<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    let text = read_bounded(path)?;
     toml::from_str(&text).map_err(|fault| {
         let line = fault.span().map(|span| {
             text.get(..span.start)

@@ -6,11 +6,25 @@
 
 mod answer;
 pub mod bulk;
+mod clock;
+mod failure;
 pub mod gate;
+mod origin;
+pub mod proxy;
+mod tls;
+mod trouble;
+mod way;
 
-use std::sync::Arc;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use branchline_protocol::enrolment::{
+    CERTIFICATE_PATH, Der, ENROLMENT_PATH, EnrolmentReply, EnrolmentRequest, Fingerprint, Issued,
+    RenewalRequest, TrustBundle,
+};
 use branchline_protocol::exchange::{
     Credentials, DIGEST_HEADER, FEED_PATH, FeedReply, OPERATIONS_PATH, PROTOCOL_VERSION,
     SubmissionReply, VERSION_HEADER, body_digest,
@@ -20,10 +34,19 @@ use branchline_protocol::outcome::{Failure, Heard, Outcome, classify};
 use http::HeaderValue;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use reqwest::RequestBuilder;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use bulk::BulkLink;
+use clock::Diagnosis;
 use gate::Gate;
+use proxy::{LinkSettings, Route};
+use tls::Tls;
+use way::Way;
+
+pub use clock::ClockFinding;
+pub use origin::Origin;
+pub use tls::{ClientCertificate, Sighting, fingerprint};
 
 /// How long a connection may take to come about; satellite links with losses need several seconds.
 const CONNECT_WITHIN: Duration = Duration::from_secs(20);
@@ -33,6 +56,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 const SLOWEST_BYTES_PER_SECOND: u64 = 2_048;
 /// Level 3 is zstd's default; a submission compresses in milliseconds.
 const ZSTD_LEVEL: i32 = 3;
+/// Who we say that we are, to proxies too.
+const USER_AGENT: &str = concat!("branchline-agent/", env!("CARGO_PKG_VERSION"));
 
 /// What came of a request.
 #[derive(Debug)]
@@ -46,180 +71,294 @@ pub enum Answer<T> {
 /// Why there can be no link at all.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// Until agents have certificates, only a central on this machine may be spoken to.
+    /// Without certificates, only a central on this machine may be spoken to.
     #[error(
-        "server = {0:?}: until agents are enrolled with certificates, only plain HTTP to this \
-         machine is possible (http://127.0.0.1:PORT); anything else would send tickets and the \
-         secret unprotected"
+        "server = {0:?}: without certificates, only plain HTTP to this machine is possible \
+         (http://127.0.0.1:PORT); anything else would send tickets and the secret unprotected"
     )]
     NotLoopback(String),
+    /// Central is behind TLS, and only there.
+    #[error("server = {0:?}: central's address is https://NAME or https://NAME:PORT, and no more")]
+    NotHttps(String),
+    /// What the agent or central is proven by cannot be used.
+    #[error("the agent's identity cannot be used for TLS: {0}")]
+    Identity(#[from] rustls::Error),
     /// The HTTP client could not be made.
     #[error("set up the HTTP client: {0}")]
     Client(String),
 }
 
-/// The way to central.
+/// The way to central. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Link {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    way: Way,
+    tls12: bool,
+    present: RwLock<Arc<Present>>,
+    diagnosis: Mutex<Diagnosis>,
+}
+
+/// Who we are and whom we trust, until that changes.
+#[derive(Debug)]
+struct Present {
+    /// Counts the changes.
+    generation: u64,
     http: reqwest::Client,
-    server: String,
-    authorization: HeaderValue,
+    tls: Option<Tls>,
+    proof: Proof,
+    authorization: Option<HeaderValue>,
+}
+
+/// What central is proven by.
+#[derive(Debug, Clone)]
+enum Proof {
+    /// Being on this machine.
+    Place,
+    Trust(TrustBundle),
+    Fingerprint(Fingerprint),
 }
 
 impl Link {
-    /// A link to this server, as this agent. Connects at the first request.
+    /// A link to a central on this machine, as this agent. Connects at the first request.
     pub fn new(server: &str, credentials: &Credentials) -> Result<Self, LinkError> {
-        let Some(origin) = loopback_origin(server) else {
+        let Some(origin) = Origin::plain_loopback(server) else {
             return Err(LinkError::NotLoopback(server.to_owned()));
         };
-        let client = |fault: &dyn std::fmt::Display| LinkError::Client(fault.to_string());
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .connect_timeout(CONNECT_WITHIN)
-            .pool_idle_timeout(Duration::from_secs(90))
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("branchline-agent/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|fault| client(&fault))?;
         let mut authorization =
             HeaderValue::from_str(&credentials.to_header()).map_err(|fault| client(&fault))?;
         authorization.set_sensitive(true);
-        Ok(Self {
-            http,
-            server: origin,
-            authorization,
-        })
+        let way = Way {
+            origin,
+            route: Route::Direct,
+        };
+        let mut present = Present::new(0, &way, None, Proof::Place)?;
+        present.authorization = Some(authorization);
+        Ok(Self::with(way, present, false))
+    }
+
+    /// A link to a central that this bundle proves, as whom this certificate proves. Connects at the first
+    /// request.
+    pub fn mutual(
+        server: &str,
+        trust: &TrustBundle,
+        certificate: &ClientCertificate,
+        settings: &LinkSettings,
+    ) -> Result<Self, LinkError> {
+        let way = Way::new(server, settings)?;
+        let tls = Tls::mutual(trust, certificate, settings.tls12)?;
+        let present = Present::new(0, &way, Some(tls), Proof::Trust(trust.clone()))?;
+        Ok(Self::with(way, present, settings.tls12))
+    }
+
+    /// A link for joining: to a central that the token's fingerprint proves, as nobody yet.
+    pub fn joining(
+        server: &str,
+        anchor: Fingerprint,
+        settings: &LinkSettings,
+    ) -> Result<Self, LinkError> {
+        let way = Way::new(server, settings)?;
+        let tls = Tls::by_fingerprint(anchor, settings.tls12)?;
+        let present = Present::new(0, &way, Some(tls), Proof::Fingerprint(anchor))?;
+        Ok(Self::with(way, present, settings.tls12))
+    }
+
+    fn with(way: Way, present: Present, tls12: bool) -> Self {
+        let shared = Shared {
+            way,
+            tls12,
+            present: RwLock::new(Arc::new(present)),
+            diagnosis: Mutex::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// From the next request on, another certificate or other anchors, in both lanes. What is under way goes
+    /// on as it began; no connection of before is used again.
+    pub fn adopt(
+        &self,
+        trust: &TrustBundle,
+        certificate: &ClientCertificate,
+    ) -> Result<(), LinkError> {
+        let tls = Tls::mutual(trust, certificate, self.shared.tls12)?;
+        let generation = self.present().generation + 1;
+        let proof = Proof::Trust(trust.clone());
+        let present = Present::new(generation, self.way(), Some(tls), proof)?;
+        let mut current = self
+            .shared
+            .present
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(present);
+        Ok(())
+    }
+
+    fn present(&self) -> Arc<Present> {
+        self.shared
+            .present
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn way(&self) -> &Way {
+        &self.shared.way
     }
 
     /// Where central is.
     pub fn server(&self) -> &str {
-        &self.server
+        self.way().origin.as_str()
     }
 
     /// The way to the same central for bulk, with connections of its own, through this gate.
     pub fn bulk(&self, gate: Arc<Gate>) -> BulkLink {
-        let authority = self.server.trim_start_matches("http://").to_owned();
-        BulkLink::new(authority, self.authorization.clone(), gate)
+        BulkLink::new(self.clone(), gate)
     }
 
     /// Submits operations. `body` is a submission's JSON.
     pub async fn submit(&self, body: Vec<u8>) -> Answer<SubmissionReply> {
-        let url = format!("{}{OPERATIONS_PATH}", self.server);
-        let mut request = self.http.post(url).header(CONTENT_TYPE, "application/json");
-        let mut body = body;
-        if body.len() >= limits::COMPRESS_FROM_BYTES
-            && let Ok(smaller) = zstd::bulk::compress(&body, ZSTD_LEVEL)
-        {
-            body = smaller;
-            request = request.header(CONTENT_ENCODING, "zstd");
-        }
-        request = request.header(DIGEST_HEADER, body_digest(&body));
-        let sending = Duration::from_secs(body.len() as u64 / SLOWEST_BYTES_PER_SECOND);
-        self.answer(request.body(body), ANSWER_WITHIN + sending)
+        self.post(OPERATIONS_PATH, body).await
+    }
+
+    /// Joins. The request's secret goes to whom the token's fingerprint proved and to nobody else.
+    pub async fn enrol(&self, request: &EnrolmentRequest) -> Answer<EnrolmentReply> {
+        self.post(ENROLMENT_PATH, encoded(request)).await
+    }
+
+    /// Asks for a certificate for the key of this signing request, as whom the present one proves.
+    pub async fn renew(&self, request: Der) -> Answer<Issued> {
+        self.post(CERTIFICATE_PATH, encoded(&RenewalRequest { request }))
             .await
     }
 
     /// Reads the feed behind a cursor; central holds the request open while there is no news.
     pub async fn feed(&self, cursor: Option<&str>, wait: Duration) -> Answer<FeedReply> {
         let after = cursor.unwrap_or_default();
-        let url = format!(
-            "{}{FEED_PATH}?after={after}&wait={}",
-            self.server,
-            wait.as_secs()
-        );
-        self.answer(self.http.get(url), ANSWER_WITHIN + wait).await
+        let path = format!("{FEED_PATH}?after={after}&wait={}", wait.as_secs());
+        self.answer(ANSWER_WITHIN + wait, |http| {
+            http.get(format!("{}{path}", self.server()))
+        })
+        .await
+    }
+
+    /// Sends JSON, small where that is worth it.
+    async fn post<T: DeserializeOwned>(&self, path: &str, json: Vec<u8>) -> Answer<T> {
+        let mut body = json;
+        let mut is_compressed = false;
+        if body.len() >= limits::COMPRESS_FROM_BYTES
+            && let Ok(smaller) = zstd::bulk::compress(&body, ZSTD_LEVEL)
+        {
+            body = smaller;
+            is_compressed = true;
+        }
+        let sending = Duration::from_secs(body.len() as u64 / SLOWEST_BYTES_PER_SECOND);
+        self.answer(ANSWER_WITHIN + sending, |http| {
+            let request = http
+                .post(format!("{}{path}", self.server()))
+                .header(CONTENT_TYPE, "application/json")
+                .header(DIGEST_HEADER, body_digest(&body));
+            let request = if is_compressed {
+                request.header(CONTENT_ENCODING, "zstd")
+            } else {
+                request
+            };
+            request.body(body)
+        })
+        .await
     }
 
     async fn answer<T: DeserializeOwned>(
         &self,
-        request: RequestBuilder,
         within: Duration,
+        request: impl FnOnce(&reqwest::Client) -> RequestBuilder,
     ) -> Answer<T> {
-        let request = request
-            .header(AUTHORIZATION, self.authorization.clone())
+        let present = self.present();
+        let mut request = request(&present.http)
             .header(VERSION_HEADER, PROTOCOL_VERSION)
             .header(ACCEPT_ENCODING, "zstd")
             .timeout(within);
-        match answer::receive(request).await {
-            Ok(received) => received.into_answer(),
-            Err(failure) => Answer::Outcome(classify(Heard::Failed(failure))),
+        if let Some(authorization) = &present.authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
+        let through_proxy = self.way().route.proxy().is_some();
+        match answer::receive(request, through_proxy).await {
+            Ok(received) => self.unless_of_before(received.into_answer(), present.generation),
+            Err(failure) => {
+                if failure == Failure::OutsideValidity {
+                    self.diagnose().await;
+                }
+                Answer::Outcome(self.failed(failure))
+            }
+        }
+    }
+
+    /// What to do about a failure, in words that name what was seen.
+    fn failed(&self, failure: Failure) -> Outcome {
+        let mut outcome = classify(Heard::Failed(failure));
+        if let Outcome::Retry { trouble, .. } = &mut outcome
+            && let Some(words) = self.words(failure)
+        {
+            trouble.words = words;
+        }
+        outcome
+    }
+
+    fn words(&self, failure: Failure) -> Option<String> {
+        if failure == Failure::OutsideValidity {
+            return self.diagnosed();
+        }
+        let present = self.present();
+        let seen = present.tls.as_ref().and_then(Tls::seen);
+        trouble::words(failure, self.way(), seen.as_ref())
+    }
+
+    /// What central thinks of a certificate that is in use no more changes nothing.
+    fn unless_of_before<T>(&self, answer: Answer<T>, generation: u64) -> Answer<T> {
+        match answer {
+            Answer::Outcome(Outcome::Renew { .. }) if generation != self.present().generation => {
+                Answer::Outcome(classify(Heard::Failed(Failure::Interrupted)))
+            }
+            answer => answer,
         }
     }
 }
 
-/// Scheme, host and port, if that is all there is and it means this machine. Requests go to what was
-/// understood and not to what was written: blanks and slashes at the end would break every one.
-fn loopback_origin(server: &str) -> Option<String> {
-    let url = reqwest::Url::parse(server).ok()?;
-    let loopback = match url.host_str()? {
-        "localhost" => true,
-        host => host
-            .trim_matches(['[', ']'])
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback()),
-    };
-    let no_path = url.path().bytes().all(|byte| byte == b'/');
-    let nothing_more = url.query().is_none() && url.fragment().is_none();
-    let no_login = url.username().is_empty() && url.password().is_none();
-    (url.scheme() == "http" && loopback && no_path && nothing_more && no_login)
-        .then(|| url.origin().ascii_serialization())
+fn encoded(request: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(request).unwrap_or_default()
 }
 
-fn failure(fault: &reqwest::Error) -> Failure {
-    if fault.is_timeout() {
-        Failure::TimedOut
-    } else if fault.is_connect() {
-        if format!("{fault:?}").contains("dns") {
-            Failure::Resolve
-        } else {
-            Failure::Connect
-        }
-    } else {
-        Failure::Interrupted
-    }
+fn client(fault: &dyn std::fmt::Display) -> LinkError {
+    LinkError::Client(fault.to_string())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn plain_http_goes_to_this_machine_only() {
-        for good in [
-            "http://127.0.0.1:8470",
-            "http://localhost:1",
-            "http://[::1]:8470",
-        ] {
-            assert_eq!(loopback_origin(good).as_deref(), Some(good));
+impl Present {
+    fn new(generation: u64, way: &Way, tls: Option<Tls>, proof: Proof) -> Result<Self, LinkError> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut http = reqwest::Client::builder()
+            .no_proxy()
+            .http1_only()
+            .connect_timeout(CONNECT_WITHIN)
+            .pool_idle_timeout(Duration::from_secs(90))
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(USER_AGENT);
+        if let Some(proxy) = way.route.proxy() {
+            http = http.proxy(proxy.for_requests().map_err(|fault| client(&fault))?);
         }
-        for odd in [
-            "http://127.0.0.1:8470/",
-            " http://127.0.0.1:8470 ",
-            "HTTP:127.0.0.1:8470//",
-        ] {
-            let understood = loopback_origin(odd);
-            assert_eq!(
-                understood.as_deref(),
-                Some("http://127.0.0.1:8470"),
-                "{odd}"
-            );
+        if let Some(tls) = &tls {
+            http = http.https_only(true);
+            http = http.tls_backend_preconfigured(tls.config.as_ref().clone());
         }
-        for bad in [
-            "http://central.example.org",
-            "https://127.0.0.1:1",
-            "http://10.0.0.1:1",
-            "127.0.0.1:1",
-            "http://127.0.0.1.example.org",
-            "http://localhost@example.org:1",
-            "",
-            "file:///x",
-            "http://127.0.0.1:1/path",
-            "http://127.0.0.1:1?x=y",
-            "http://127.0.0.1:1#x",
-            "http://user:password@127.0.0.1:1",
-        ] {
-            assert_eq!(loopback_origin(bad), None, "{bad}");
-        }
+        Ok(Self {
+            generation,
+            http: http.build().map_err(|fault| client(&fault))?,
+            tls,
+            proof,
+            authorization: None,
+        })
     }
 }

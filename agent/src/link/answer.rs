@@ -21,10 +21,14 @@ pub(super) struct Received {
     body: Vec<u8>,
 }
 
-pub(super) async fn receive(request: RequestBuilder) -> Result<Received, Failure> {
-    let mut response = request.send().await.map_err(|fault| failure(&fault))?;
+pub(super) async fn receive(
+    request: RequestBuilder,
+    through_proxy: bool,
+) -> Result<Received, Failure> {
+    let failed = |fault| failure::of_request(&fault, through_proxy);
+    let mut response = request.send().await.map_err(failed)?;
     let mut received = Received::new(response.status().as_u16(), response.headers());
-    while let Some(piece) = response.chunk().await.map_err(|fault| failure(&fault))? {
+    while let Some(piece) = response.chunk().await.map_err(failed)? {
         received.take(&piece)?;
     }
     received.whole()
@@ -103,18 +107,19 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let date = |text: &str| {
-        jiff::fmt::rfc2822::parse(text)
-            .ok()
-            .map(|date| date.timestamp())
-    };
     let then = date(value)?;
-    let now = headers
-        .get(http::header::DATE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(date)
-        .unwrap_or_else(jiff::Timestamp::now);
+    let now = answered_at(headers).unwrap_or_else(jiff::Timestamp::now);
     Some(Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO))
+}
+
+/// The answer's own `Date`.
+pub(super) fn answered_at(headers: &HeaderMap) -> Option<jiff::Timestamp> {
+    date(headers.get(http::header::DATE)?.to_str().ok()?)
+}
+
+fn date(text: &str) -> Option<jiff::Timestamp> {
+    let date = jiff::fmt::rfc2822::parse(text).ok()?;
+    Some(date.timestamp())
 }
 
 #[cfg(test)]

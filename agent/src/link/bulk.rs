@@ -25,7 +25,7 @@ use branchline_protocol::exchange::{
 };
 use branchline_protocol::limits;
 use branchline_protocol::manifest::{Announcement, AnnouncementReply, ChunksReply};
-use branchline_protocol::outcome::{Failure, Heard, Outcome, classify};
+use branchline_protocol::outcome::{Failure, Outcome};
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request};
@@ -34,7 +34,7 @@ use tokio::time::Instant;
 
 use super::answer::Received;
 use super::gate::Gate;
-use super::{Answer, ZSTD_LEVEL};
+use super::{Answer, Link, ZSTD_LEVEL};
 use connection::Connection;
 use paced_body::PacedBody;
 use patience::Patience;
@@ -66,20 +66,17 @@ pub struct BulkLink {
 
 #[derive(Debug)]
 struct Shared {
-    /// `host:port`, for the name service and the `Host` header.
-    authority: String,
-    authorization: HeaderValue,
+    link: Link,
     gate: Arc<Gate>,
     patience: Mutex<Patience>,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl BulkLink {
-    /// A way to this authority. Connects at the first request.
-    pub(super) fn new(authority: String, authorization: HeaderValue, gate: Arc<Gate>) -> Self {
+    /// The link's way, for bulk. Connects at the first request.
+    pub(super) fn new(link: Link, gate: Arc<Gate>) -> Self {
         let shared = Shared {
-            authority,
-            authorization,
+            link,
             gate,
             patience: Mutex::new(Patience::default()),
             idle: Mutex::new(Vec::new()),
@@ -133,7 +130,7 @@ impl BulkLink {
                 self.keep(connection);
                 Ok(())
             }
-            Err(failure) => Err(classify(Heard::Failed(failure))),
+            Err(failure) => Err(self.shared.link.failed(failure)),
         }
     }
 
@@ -153,25 +150,36 @@ impl BulkLink {
             timing.took = started.elapsed();
         }
         let answer = match received {
-            Ok(received) => received.into_answer(),
-            Err(failure) => Answer::Outcome(classify(Heard::Failed(failure))),
+            Ok((received, generation)) => {
+                let answer = received.into_answer();
+                self.shared.link.unless_of_before(answer, generation)
+            }
+            Err(failure) => Answer::Outcome(self.shared.link.failed(failure)),
         };
         (answer, timing)
     }
 
-    async fn attempt(&self, content: &Content, timing: &mut Timing) -> Result<Received, Failure> {
+    /// Also tells with which of the link's identities.
+    async fn attempt(
+        &self,
+        content: &Content,
+        timing: &mut Timing,
+    ) -> Result<(Received, u64), Failure> {
         let reused = self.reuse();
         if let Some(connection) = reused {
+            let generation = connection.generation();
             let (outcome, went) = self.on(connection, content, timing).await;
             // A connection that was closed while it was idle fails before much has gone: that says
             // nothing of the link.
             match outcome {
                 Err(Failure::Interrupted) if went <= connection::LITTLE => {}
-                other => return other,
+                other => return other.map(|received| (received, generation)),
             }
         }
         let connection = self.open().await?;
-        self.on(connection, content, timing).await.0
+        let generation = connection.generation();
+        let received = self.on(connection, content, timing).await.0?;
+        Ok((received, generation))
     }
 
     /// One exchange on one connection, which is kept for the next if it is still good. Also tells how
@@ -215,11 +223,13 @@ impl BulkLink {
         let mut request = Request::builder()
             .method(Method::POST)
             .uri(content.path)
-            .header(HOST, &self.shared.authority)
-            .header(AUTHORIZATION, self.shared.authorization.clone())
+            .header(HOST, self.shared.link.way().origin.authority())
             .header(VERSION_HEADER, PROTOCOL_VERSION)
             .header(ACCEPT_ENCODING, "zstd")
             .header(CONTENT_TYPE, content.media_type);
+        if let Some(authorization) = &self.shared.link.present().authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
         if let Some(encoding) = &content.encoding {
             request = request.header(CONTENT_ENCODING, encoding);
         }
@@ -232,7 +242,9 @@ impl BulkLink {
     async fn open(&self) -> Result<Connection, Failure> {
         let distance = self.distance();
         let unacknowledged = self.patience().unacknowledged(distance);
-        Connection::open(&self.shared.authority, distance, unacknowledged).await
+        let present = self.shared.link.present();
+        let way = self.shared.link.way();
+        Connection::open(way, &present, distance, unacknowledged).await
     }
 
     fn distance(&self) -> Option<Duration> {
@@ -242,11 +254,16 @@ impl BulkLink {
     fn reuse(&self) -> Option<Connection> {
         let mut idle = self.idle();
         while let Some(mut connection) = idle.pop() {
-            if connection.idle_for() < IDLE_MOST && connection.is_reusable() {
+            if connection.idle_for() < IDLE_MOST && self.is_usable(&mut connection) {
                 return Some(connection);
             }
         }
         None
+    }
+
+    /// Another request can go over it, and it was made as whom we are.
+    fn is_usable(&self, connection: &mut Connection) -> bool {
+        connection.generation() == self.shared.link.present().generation && connection.is_reusable()
     }
 
     fn keep(&self, mut connection: Connection) {

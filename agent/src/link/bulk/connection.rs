@@ -21,6 +21,8 @@ use tokio::time::Instant;
 
 use super::paced_body::{PacedBody, Progress, Seen};
 use crate::link::answer::Received;
+use crate::link::failure::of_exchange as failure;
+use crate::link::{Present, way::Way};
 
 /// Bytes of which nothing is lost when they are sent again.
 pub(super) const LITTLE: u64 = 64 * 1024;
@@ -47,6 +49,8 @@ pub(super) struct Connection {
     /// Moves the bytes; `None` once the connection has ended.
     driver: Option<Driver>,
     idle_since: Instant,
+    /// Which of the link's identities it was made with.
+    generation: u64,
 }
 
 impl std::fmt::Debug for Connection {
@@ -56,8 +60,10 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
+    /// A new connection as whoever we are at present.
     pub(super) async fn open(
-        authority: &str,
+        way: &Way,
+        present: &Present,
         distance: Option<Duration>,
         unacknowledged: Duration,
     ) -> Result<Self, Failure> {
@@ -65,19 +71,18 @@ impl Connection {
             Some(distance) => CONNECT_WITHIN.max(distance * 4),
             None => FIRST_CONNECT_WITHIN,
         };
-        let stream = tokio::time::timeout(within, connect(authority))
-            .await
-            .map_err(|_| Failure::Connect)??;
-        prepare(&stream, unacknowledged);
+        let prepare = |stream: &TcpStream| prepare(stream, unacknowledged);
+        let wire = way.open(present.tls.as_ref(), within, prepare).await?;
         let (sender, driver) = Builder::new()
             .max_buf_size(BUFFER_BYTES)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(wire))
             .await
             .map_err(|fault| failure(&fault))?;
         Ok(Self {
             sender,
             driver: Some(Box::pin(driver)),
             idle_since: Instant::now(),
+            generation: present.generation,
         })
     }
 
@@ -122,6 +127,10 @@ impl Connection {
         self.driver.is_some() && self.sender.is_ready()
     }
 
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
     pub(super) fn now_idle(&mut self) {
         self.idle_since = Instant::now();
     }
@@ -141,26 +150,6 @@ async fn drive(driver: &mut Option<Driver>) {
         }
         None => std::future::pending().await,
     }
-}
-
-async fn connect(authority: &str) -> Result<TcpStream, Failure> {
-    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| {
-        !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
-    });
-    let place = if has_port {
-        authority.to_owned()
-    } else {
-        format!("{authority}:80")
-    };
-    let addresses = tokio::net::lookup_host(place)
-        .await
-        .map_err(|_| Failure::Resolve)?;
-    for address in addresses {
-        if let Ok(stream) = TcpStream::connect(address).await {
-            return Ok(stream);
-        }
-    }
-    Err(Failure::Connect)
 }
 
 /// Each of these helps and none is needed: a system that lacks one is slower to notice.
@@ -201,17 +190,4 @@ async fn read(response: http::Response<hyper::body::Incoming>) -> Result<Receive
         }
     }
     received.whole()
-}
-
-fn failure(fault: &hyper::Error) -> Failure {
-    let mut source = std::error::Error::source(fault);
-    while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref::<io::Error>()
-            && io.kind() == io::ErrorKind::TimedOut
-        {
-            return Failure::TimedOut;
-        }
-        source = cause.source();
-    }
-    Failure::Interrupted
 }

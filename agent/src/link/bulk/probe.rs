@@ -36,16 +36,16 @@ pub async fn probe(link: BulkLink) {
                 None => next = next.max(Instant::now() + AWAY),
             },
             () = tokio::time::sleep_until(next), if under_way.len() < AT_ONCE => {
-                under_way.push(once(&link, usable(&mut free)));
+                under_way.push(once(&link, usable(&link, &mut free)));
                 next = Instant::now() + link.gate().probe_times().0;
             }
         }
     }
 }
 
-fn usable(free: &mut Vec<Connection>) -> Option<Connection> {
+fn usable(link: &BulkLink, free: &mut Vec<Connection>) -> Option<Connection> {
     while let Some(mut connection) = free.pop() {
-        if connection.is_reusable() {
+        if link.is_usable(&mut connection) {
             return Some(connection);
         }
     }
@@ -60,7 +60,7 @@ async fn once(link: &BulkLink, connection: Option<Connection>) -> Option<Connect
     };
     let (body, progress) = PacedBody::new(link.gate().clone(), Vec::new());
     let request = Request::get(PATH)
-        .header(HOST, &link.shared.authority)
+        .header(HOST, link.shared.link.way().origin.authority())
         .header(VERSION_HEADER, PROTOCOL_VERSION)
         .header(CACHE_CONTROL, "no-cache")
         .body(body)

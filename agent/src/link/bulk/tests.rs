@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use branchline_protocol::exchange::Credentials;
 use branchline_protocol::frame::{Decoder, Encoding, Frame};
+use branchline_protocol::id::AgentId;
 use branchline_protocol::manifest::ChunkRef;
 use branchline_protocol::problem::{Problem, ProblemKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -64,9 +66,12 @@ impl Server {
     }
 
     fn link(&self) -> BulkLink {
-        let authorization = HeaderValue::from_static("Bearer x");
-        let gate = Arc::new(Gate::unpaced());
-        BulkLink::new(self.address.to_string(), authorization, gate)
+        let credentials = Credentials {
+            agent: AgentId(uuid::Uuid::nil()),
+            secret: [7; 32],
+        };
+        let link = Link::new(&format!("http://{}", self.address), &credentials).unwrap();
+        link.bulk(Arc::new(Gate::unpaced()))
     }
 
     fn connections(&self) -> usize {
