@@ -19,6 +19,7 @@ mod append;
 mod files;
 mod identity;
 mod records;
+mod trail;
 
 #[cfg(test)]
 pub(crate) mod contract;
@@ -30,14 +31,15 @@ pub use files::{
     KeepChunks, KeptChunk, MoveFile, ObjectName, PlacedChunk, UploadBounds, Want,
 };
 pub use identity::{
-    Actor, CertificateRecord, CertificateSerial, CertificateState, Deed, Enrol, Enrolled,
-    Identified, IdentityLedger, NewCertificate, NewToken, TokenFor, TokenRecord, TrailEntry,
-    TrailFilter,
+    CERTIFICATES_KEPT, CertificateRecord, CertificateSerial, CertificateState, Enrol, Enrolled,
+    Identified, IdentityLedger, NewCertificate, NewToken, Proof, TOKENS_LISTED, TRAIL_PAGE,
+    TokenFor, TokenRecord,
 };
 pub use records::{
     AgentRecord, BranchRecord, Comment, Contact, HeldOperation, NewAgent, StreamRecord,
     TICKET_FILES, TicketFile, TicketFilter, TicketRow, TicketState,
 };
+pub use trail::{Actor, Deed, TRAIL_GENESIS, TrailCheck, TrailEntry, TrailFault, TrailFilter};
 
 /// What a verb of the ledger gives, later.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'a>>;
@@ -78,7 +80,7 @@ pub struct Newsflash {
 }
 
 /// Central's authoritative store.
-pub trait Ledger: FileLedger {
+pub trait Ledger: FileLedger + IdentityLedger {
     /// Takes a submission, whole or not at all, and notes how its agent is in the same commit.
     fn append(&self, append: Append) -> Pending<'_, Appended>;
 

@@ -30,8 +30,10 @@ pub(super) async fn admit(ingress: &Ingress, headers: &HeaderMap) -> Result<Agen
     tracing::Span::current().record("agent", tracing::field::display(agent.id));
     // The hash type compares in constant time.
     let given = blake3::Hash::from_bytes(credentials.secret_hash().0);
-    let registered = blake3::Hash::from_bytes(agent.secret_hash.0);
-    if given != registered {
+    let registered = agent
+        .secret_hash
+        .map(|hash| blake3::Hash::from_bytes(hash.0));
+    if registered != Some(given) {
         return Err(Refusal::new(
             ProblemKind::WrongSecret,
             "the secret is not the one that this agent was registered with",

@@ -21,6 +21,7 @@ mod depot;
 mod faulty;
 mod files;
 mod files_ledger;
+mod no_identities;
 mod refusals;
 
 fn body_of(agent: &TestAgent, from: usize, to: usize) -> Vec<u8> {

@@ -11,8 +11,11 @@ pub(crate) mod announcing;
 pub(crate) mod appending;
 pub(crate) mod attached;
 pub(crate) mod bringing;
+pub(crate) mod certificates;
+pub(crate) mod joining;
 pub(crate) mod judging;
 mod model;
+pub(crate) mod publishing;
 pub(crate) mod random;
 pub(crate) mod reading;
 pub(crate) mod verdicts;
@@ -66,6 +69,24 @@ macro_rules! contract_tests {
             inspection_takes_small_files_first_and_starves_none,
             files_in_trouble_stand_back,
             files_are_listed);
+        $crate::ledger::contract::contract_tests!($make, joining:
+            a_token_is_good_for_what_it_says,
+            a_token_raced_for_by_fifty_makes_one_agent,
+            a_repeat_is_the_same_enrolment_and_costs_nothing,
+            a_journal_decides_who_joins,
+            joining_again_lifts_a_revocation_and_ends_what_was_before,
+            a_token_from_before_a_revocation_does_not_lift_it,
+            ordinals_are_given_out_once);
+        $crate::ledger::contract::contract_tests!($make, certificates:
+            the_old_certificate_stays_until_the_new_one_is_proven,
+            an_unproven_certificate_gives_way,
+            a_certificate_is_its_agents_alone,
+            no_certificate_for_who_was_revoked_meanwhile,
+            superseded_certificates_are_kept_within_bounds,
+            revocations_are_told_in_order);
+        $crate::ledger::contract::contract_tests!($make, publishing:
+            each_deed_is_in_the_trail_and_the_trail_holds_together,
+            trust_reaches_each_branch_once_and_in_order);
 
         #[tokio::test]
         async fn a_cursor_of_another_ledger_rewinds() {

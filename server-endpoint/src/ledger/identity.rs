@@ -7,87 +7,27 @@
 //! - An enrolment takes a use of its token once: the same token with the same key is the same enrolment.
 //! - Until an agent's new certificate is proven in use, the one before it stays good; from then on it is
 //!   superseded. One agent has at most one proven and one unproven certificate.
+//! - An agent that joins again does so alone: in the same transaction its certificates, and the enrolments
+//!   that they came from, end for good. So does everything of an agent that is revoked, tokens for it
+//!   included: a revocation is lifted only by a token that was made after it.
 //! - The trail is only appended to. What it records is in the same transaction as what it is about.
 
 use branchline_protocol::enrolment::JournalOf;
 use branchline_protocol::id::{AgentId, BranchCode, Digest};
 use branchline_protocol::time::UnixMillis;
 
-use super::{AgentRecord, Pending};
+use super::{AgentRecord, Deed, Pending, TrailEntry, TrailFilter};
+
+/// Tokens in a listing.
+pub const TOKENS_LISTED: usize = 1_000;
+/// Certificates kept of an agent, and in a listing: sixteen years of renewals. Revoked ones are always kept.
+pub const CERTIFICATES_KEPT: usize = 100;
+/// Entries in one answer of the trail.
+pub const TRAIL_PAGE: usize = 10_000;
 
 /// Names a certificate of ours: its serial number, 16 random bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CertificateSerial(pub [u8; 16]);
-
-/// Who did something, for the trail.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Actor {
-    /// Somebody at the command line, by the name that the operating system knows.
-    CommandLine(String),
-    /// An operator, by name.
-    Operator(String),
-    /// An agent.
-    Agent(AgentId),
-    /// Whoever holds an enrolment token, from this address.
-    Bearer(String),
-    /// The server itself.
-    Server,
-}
-
-/// Something worth knowing later.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deed {
-    /// Who.
-    pub actor: Actor,
-    /// What: a stable word, such as `agent-revoked`.
-    pub action: &'static str,
-    /// To what or whom: an agent, a file, an operator.
-    pub subject: String,
-    /// More, for people; at most 500 characters.
-    pub detail: String,
-    /// From where, as far as is known.
-    pub address: Option<String>,
-    /// When, by central's clock.
-    pub at: UnixMillis,
-}
-
-/// A deed in the trail.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrailEntry {
-    /// Its place; only grows.
-    pub position: u64,
-    /// The actor, as it is written.
-    pub actor: String,
-    /// See [`Deed`].
-    pub action: String,
-    /// See [`Deed`].
-    pub subject: String,
-    /// See [`Deed`].
-    pub detail: String,
-    /// See [`Deed`].
-    pub address: Option<String>,
-    /// See [`Deed`].
-    pub at: UnixMillis,
-    /// BLAKE3 of the entry before and of this one, so that a change shows.
-    pub digest: Digest,
-}
-
-/// Which entries of the trail.
-#[derive(Debug, Clone, Default)]
-pub struct TrailFilter {
-    /// Not before.
-    pub since: Option<UnixMillis>,
-    /// Of this actor.
-    pub actor: Option<String>,
-    /// Of this action.
-    pub action: Option<String>,
-    /// On this subject.
-    pub subject: Option<String>,
-    /// Behind this position.
-    pub after: u64,
-    /// At most so many.
-    pub most: usize,
-}
 
 /// What an enrolment token is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,7 +68,7 @@ pub struct TokenRecord {
     pub made_at: UnixMillis,
     /// When it ends.
     pub expires_at: UnixMillis,
-    /// It was taken back.
+    /// It was taken back, or the agent that it is for was revoked since it was made.
     pub revoked: bool,
 }
 
@@ -162,8 +102,17 @@ pub enum Enrolled {
     UsedUp,
     /// The journal belongs to an agent that this token is not for; says what to do.
     OtherJournal(String),
-    /// The agent that the token is for was revoked since.
+    /// The agent was revoked since, or has joined again by another enrolment.
     Revoked,
+}
+
+/// How an agent proved itself when a certificate was made for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// It is joining with the token of this hash.
+    Token(Digest),
+    /// By its certificate of this name, which need not be known to the ledger.
+    Certificate(CertificateSerial),
 }
 
 /// A certificate that was issued.
@@ -183,7 +132,9 @@ pub struct NewCertificate {
     pub der: Vec<u8>,
     /// By central's clock.
     pub at: UnixMillis,
-    /// How the agent proved itself: by a token, by a good certificate, or by one that needed the grace.
+    /// How the agent proved itself.
+    pub proof: Proof,
+    /// The same in words: by a token, by a good certificate, or by one that needed the grace.
     pub deed: Deed,
 }
 
@@ -194,8 +145,10 @@ pub enum CertificateState {
     Unproven,
     /// In use.
     Proven,
-    /// A later one is in use.
+    /// A later one is in use, or was issued before this one was ever used.
     Superseded,
+    /// Its agent was revoked, or joined again, since: good for nothing, and never again.
+    Revoked,
 }
 
 /// A certificate as it is kept.
@@ -234,7 +187,7 @@ pub trait IdentityLedger: Send + Sync {
     /// Keeps a token; `None` where its branch or agent is unknown.
     fn add_token(&self, token: NewToken) -> Pending<'_, Option<TokenRecord>>;
 
-    /// All tokens, newest first, at most 1,000.
+    /// All tokens, newest first, at most [`TOKENS_LISTED`].
     fn tokens(&self) -> Pending<'_, Vec<TokenRecord>>;
 
     /// Takes a token back; false where there is none of this number.
@@ -243,8 +196,10 @@ pub trait IdentityLedger: Send + Sync {
     /// Joins.
     fn enrol(&self, enrol: Enrol) -> Pending<'_, Enrolled>;
 
-    /// Keeps a certificate before it is given out. An unproven one of the same agent gives way.
-    fn keep_certificate(&self, certificate: NewCertificate) -> Pending<'_, ()>;
+    /// Keeps a certificate before it is given out. An unproven one of the same agent gives way. False
+    /// where the agent was revoked, or what it proved itself by ended, in the meantime: then the
+    /// certificate must not be given out.
+    fn keep_certificate(&self, certificate: NewCertificate) -> Pending<'_, bool>;
 
     /// Who stands behind a certificate; `None` for an agent that the ledger does not know.
     fn identify(
@@ -253,7 +208,8 @@ pub trait IdentityLedger: Send + Sync {
         serial: CertificateSerial,
     ) -> Pending<'_, Option<Identified>>;
 
-    /// The certificate was used: it is proven, and the others of its agent are superseded.
+    /// The certificate was used: it is proven, and the others of its agent are superseded. One that is
+    /// superseded or revoked by then stays so.
     fn prove_certificate(
         &self,
         agent: AgentId,
@@ -261,17 +217,20 @@ pub trait IdentityLedger: Send + Sync {
         at: UnixMillis,
     ) -> Pending<'_, ()>;
 
-    /// An agent's certificates, newest first, at most 100; those that ended long ago are forgotten.
+    /// An agent's certificates, newest first, at most [`CERTIFICATES_KEPT`]. Of the superseded ones beyond
+    /// that the oldest are forgotten.
     fn certificates(&self, agent: AgentId) -> Pending<'_, Vec<CertificateRecord>>;
 
-    /// Revokes an agent; false where it is unknown. It stays revoked until a token for it is used.
+    /// Revokes an agent; false where it is unknown. It stays revoked until a token for it that was made
+    /// after this is used. Of one that is revoked already, only its open connections end once more.
     fn revoke_agent(&self, agent: AgentId, deed: Deed) -> Pending<'_, bool>;
 
-    /// The agents revoked at places after this one, and the last place, so that open connections end;
-    /// with `None` only the last place.
+    /// The agents revoked, or joined again, at places after this one, and the last place, so that open
+    /// connections end; with `None` only the last place.
     fn revocations(&self, after: Option<u64>) -> Pending<'_, (u64, Vec<AgentId>)>;
 
-    /// Tells every branch whom to trust from now on, in each one's feed.
+    /// Tells every branch that there is whom to trust from now on, in each one's feed, once: what was
+    /// published before is not published again. A branch that is added later hears it when it enrolls.
     fn publish_trust(
         &self,
         trust: branchline_protocol::enrolment::SignedTrust,
@@ -281,6 +240,6 @@ pub trait IdentityLedger: Send + Sync {
     /// Adds to the trail.
     fn record(&self, deed: Deed) -> Pending<'_, ()>;
 
-    /// Reads the trail, oldest first.
+    /// Reads the trail, oldest first, at most [`TRAIL_PAGE`].
     fn trail(&self, filter: TrailFilter) -> Pending<'_, Vec<TrailEntry>>;
 }

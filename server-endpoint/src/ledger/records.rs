@@ -34,10 +34,16 @@ pub struct AgentRecord {
     pub branch: BranchCode,
     /// Which of the branch's agents.
     pub ordinal: u16,
-    /// Hash of its secret.
-    pub secret_hash: Digest,
+    /// Hash of its secret; `None` for one that enrolled.
+    pub secret_hash: Option<Digest>,
     /// When it was registered.
     pub registered_at: UnixMillis,
+    /// When it was revoked; `None` where it is not.
+    pub revoked_at: Option<UnixMillis>,
+    /// When its certificate ends, as it last said.
+    pub certificate_until: Option<UnixMillis>,
+    /// The serial of the trust bundle that it holds, as it last said.
+    pub trust: Option<u64>,
     /// What it last said of itself; `None` before its first submission.
     pub contact: Option<Contact>,
 }

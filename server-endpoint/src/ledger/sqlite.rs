@@ -12,8 +12,9 @@
 //!   are never changed or deleted, and their positions never used again.
 //! - The bytes of operations and events are stored as they came and never encoded again.
 //!
-//! Layout: `migrations/V1__ledger.sql`, and `V2__files.sql` for files (see [`files`]). A ticket's row holds what deciding and listing need; its
-//! subject and the rest are read from its operation's bytes.
+//! Layout: `migrations/V1__ledger.sql`, `V2__files.sql` for files (see [`files`]) and `V3__identity.sql`
+//! for identities (see [`identity`]). A ticket's row holds what deciding and listing need; its subject and
+//! the rest are read from its operation's bytes.
 //!
 //! Recovery is SQLite's own. A ledger restored from a backup is noticed by the agents: their streams
 //! are ahead of its heads ([`Appended::Gap`]), and their feed cursors name events that it does not
@@ -37,7 +38,10 @@ mod columns;
 mod feed;
 mod files;
 mod holdings;
+mod identity;
 mod known;
+#[cfg(test)]
+mod older;
 mod readers;
 mod tickets;
 

@@ -8,6 +8,7 @@ use branchline_protocol::manifest::ChunkRef;
 use branchline_protocol::time::UnixMillis;
 use tokio::sync::Notify;
 
+use super::no_identities::no_identities;
 use crate::ledger::{
     AgentRecord, Announce, Announced, Append, Appended, BranchRecord, ChunkPlace, ChunksKept,
     FeedPage, FileFilter, FileLedger, FileRecord, HeldOperation, KeepChunks, Ledger, LedgerError,
@@ -49,8 +50,11 @@ impl FaultyLedger {
             id,
             branch: "LYN".parse().unwrap(),
             ordinal: 1,
-            secret_hash: Credentials { agent: id, secret }.secret_hash(),
+            secret_hash: Some(Credentials { agent: id, secret }.secret_hash()),
             registered_at: UnixMillis(0),
+            revoked_at: None,
+            certificate_until: None,
+            trust: None,
             contact: None,
         }
     }
@@ -182,3 +186,5 @@ impl FileLedger for FaultyLedger {
         self.fail()
     }
 }
+
+no_identities!(FaultyLedger, FaultyLedger::fail);

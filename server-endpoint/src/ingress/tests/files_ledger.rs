@@ -10,6 +10,7 @@ use branchline_protocol::manifest::{ChunkRef, FileStanding, Standing};
 use branchline_protocol::time::UnixMillis;
 use tokio::sync::Semaphore;
 
+use super::no_identities::no_identities;
 use crate::ledger::{
     AgentRecord, Announce, Announced, Append, Appended, BranchRecord, ChunkPlace, ChunksKept,
     FeedPage, FileFilter, FileLedger, FileRecord, HeldOperation, KeepChunks, KeptChunk, Ledger,
@@ -53,8 +54,11 @@ fn record(id: AgentId) -> AgentRecord {
         id,
         branch: "LYN".parse().unwrap(),
         ordinal: u16::from(id.as_bytes()[0]),
-        secret_hash: Credentials { agent: id, secret }.secret_hash(),
+        secret_hash: Some(Credentials { agent: id, secret }.secret_hash()),
         registered_at: UnixMillis(0),
+        revoked_at: None,
+        certificate_until: None,
+        trust: None,
         contact: None,
     }
 }
@@ -267,3 +271,5 @@ impl Ledger for FilesLedger {
         none()
     }
 }
+
+no_identities!(FilesLedger, |_| none());

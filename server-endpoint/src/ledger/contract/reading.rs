@@ -93,7 +93,8 @@ pub(crate) async fn agents_are_registered_and_heard_of(ledger: &impl Ledger) {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(known.secret_hash, first.credentials.secret_hash());
+    assert_eq!(known.secret_hash, Some(first.credentials.secret_hash()));
+    assert_eq!((known.trust, known.certificate_until), (None, None));
     assert_eq!(known.contact, None);
     let nobody = branchline_protocol::id::AgentId::from_bytes([9; 16]);
     assert!(ledger.agent(nobody).await.unwrap().is_none());
@@ -101,6 +102,8 @@ pub(crate) async fn agents_are_registered_and_heard_of(ledger: &impl Ledger) {
     first.file(&["a", "b", "c"], 1);
     let mut submission = first.submission(0, 2);
     submission.health.oldest_waiting = Some(UnixMillis(5));
+    submission.health.certificate_until = Some(UnixMillis(77));
+    submission.health.trust = Some(3);
     let at = submission.received_at;
     assert!(matches!(
         ledger.append(submission).await,
@@ -138,7 +141,13 @@ pub(crate) async fn agents_are_registered_and_heard_of(ledger: &impl Ledger) {
         .map(|branch| (branch.code.as_str(), branch.agents.len()))
         .collect();
     assert_eq!(codes, [("LYN", 2), ("PAR", 1)]);
-    let contact = branches[0].agents[0].contact.clone().unwrap();
+    let known = branches[0].agents[0].clone();
+    // What the last submission does not say is as it was said before.
+    assert_eq!(
+        (known.trust, known.certificate_until),
+        (Some(3), Some(UnixMillis(77)))
+    );
+    let contact = known.contact.unwrap();
     assert_eq!((contact.at.0, contact.version.len()), (at.0 + 1, 60));
 }
 

@@ -1,6 +1,6 @@
 //! Branches, agents, and what agents last said of themselves.
 
-use branchline_protocol::id::AgentId;
+use branchline_protocol::id::{AgentId, BranchCode, Digest};
 use branchline_protocol::text::clipped;
 use branchline_protocol::time::UnixMillis;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -12,20 +12,52 @@ use crate::ledger::{AgentRecord, Append, BranchRecord, Contact, LedgerError, New
 const VERSION_CHARS: usize = 60;
 
 const AGENT_COLUMNS: &str = "id, branch, ordinal, secret_hash, registered_at, \
-     contact_at, version, clock_skew, waiting, oldest_waiting, disk_free, damaged";
+     contact_at, version, clock_skew, waiting, oldest_waiting, disk_free, damaged, \
+     revoked_at, certificate_until, trust";
 
 pub(super) fn register(connection: &Connection, new: NewAgent) -> Result<AgentRecord, LedgerError> {
+    add_branch(connection, &new.branch, new.branch_name.as_deref(), new.at)?;
+    let ordinal = free_ordinal(connection, &new.branch)?;
+    let joining = Joining {
+        id: new.id,
+        branch: new.branch,
+        ordinal,
+        secret_hash: Some(new.secret_hash),
+        at: new.at,
+    };
+    Ok(add(connection, joining)?.1)
+}
+
+/// Makes a branch, or gives it another name.
+pub(super) fn add_branch(
+    connection: &Connection,
+    code: &BranchCode,
+    name: Option<&str>,
+    at: UnixMillis,
+) -> Result<(), LedgerError> {
     connection
         .prepare_cached(
             "INSERT INTO branches (code, name, added_at) VALUES (?1, ?2, ?3)
              ON CONFLICT (code) DO UPDATE SET name = coalesce(excluded.name, name)",
         )?
-        .execute(params![new.branch.as_str(), new.branch_name, new.at.0])?;
-    let ordinal: i64 = connection
-        .prepare_cached("SELECT coalesce(max(ordinal), 0) + 1 FROM agents WHERE branch = ?1")?
-        .query_row([new.branch.as_str()], |row| row.get(0))?;
-    let ordinal = u16::try_from(ordinal)
-        .map_err(|_| LedgerError::Full(format!("{} has 65,535 agents", new.branch)))?;
+        .execute(params![code.as_str(), name, at.0])?;
+    Ok(())
+}
+
+/// An agent that is added.
+pub(super) struct Joining {
+    pub(super) id: AgentId,
+    pub(super) branch: BranchCode,
+    pub(super) ordinal: u16,
+    pub(super) secret_hash: Option<Digest>,
+    pub(super) at: UnixMillis,
+}
+
+/// Adds an agent; answers with its row's number too.
+pub(super) fn add(
+    connection: &Connection,
+    new: Joining,
+) -> Result<(i64, AgentRecord), LedgerError> {
     connection
         .prepare_cached(
             "INSERT INTO agents (id, branch, ordinal, secret_hash, registered_at)
@@ -34,18 +66,46 @@ pub(super) fn register(connection: &Connection, new: NewAgent) -> Result<AgentRe
         .execute(params![
             new.id.as_bytes(),
             new.branch.as_str(),
-            ordinal,
-            new.secret_hash.0,
+            new.ordinal,
+            new.secret_hash.map(|hash| hash.0),
             new.at.0
         ])?;
-    Ok(AgentRecord {
+    let record = AgentRecord {
         id: new.id,
         branch: new.branch,
-        ordinal,
+        ordinal: new.ordinal,
         secret_hash: new.secret_hash,
         registered_at: new.at,
+        revoked_at: None,
+        certificate_until: None,
+        trust: None,
         contact: None,
-    })
+    };
+    Ok((connection.last_insert_rowid(), record))
+}
+
+/// The ordinal of the branch's next agent: one more than the highest, because whoever had a lower one may
+/// still have tickets on paper; where the highest is taken, the lowest that is free.
+pub(super) fn free_ordinal(
+    connection: &Connection,
+    branch: &BranchCode,
+) -> Result<u16, LedgerError> {
+    let next: i64 = connection
+        .prepare_cached("SELECT coalesce(max(ordinal), 0) + 1 FROM agents WHERE branch = ?1")?
+        .query_row([branch.as_str()], |row| row.get(0))?;
+    if let Ok(next) = u16::try_from(next) {
+        return Ok(next);
+    }
+    let gap: Option<i64> = connection
+        .prepare_cached(
+            "SELECT min(ordinal) + 1 FROM
+                 (SELECT 0 AS ordinal UNION ALL SELECT ordinal FROM agents WHERE branch = ?1) AS taken
+             WHERE NOT EXISTS (SELECT 1 FROM agents
+                 WHERE branch = ?1 AND agents.ordinal = taken.ordinal + 1)",
+        )?
+        .query_row([branch.as_str()], |row| row.get(0))?;
+    gap.and_then(|gap| u16::try_from(gap).ok())
+        .ok_or_else(|| LedgerError::Full(format!("{branch} has 65,535 agents")))
 }
 
 pub(super) fn find(
@@ -55,6 +115,19 @@ pub(super) fn find(
     connection
         .prepare_cached(&format!("SELECT {AGENT_COLUMNS} FROM agents WHERE id = ?1"))?
         .query_row([id.as_bytes()], |row| Ok(agent(row)))
+        .optional()?
+        .transpose()
+}
+
+pub(super) fn of_row(
+    connection: &Connection,
+    agent: i64,
+) -> Result<Option<AgentRecord>, LedgerError> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT {AGENT_COLUMNS} FROM agents WHERE agent = ?1"
+        ))?
+        .query_row([agent], |row| Ok(self::agent(row)))
         .optional()?
         .transpose()
 }
@@ -98,7 +171,8 @@ pub(super) fn note_contact(
     connection
         .prepare_cached(
             "UPDATE agents SET contact_at = ?2, version = ?3, clock_skew = ?4, waiting = ?5,
-                 oldest_waiting = ?6, disk_free = ?7, damaged = ?8, serials_used = ?9
+                 oldest_waiting = ?6, disk_free = ?7, damaged = ?8, serials_used = ?9,
+                 certificate_until = coalesce(?10, certificate_until), trust = coalesce(?11, trust)
              WHERE agent = ?1",
         )?
         .execute(params![
@@ -111,6 +185,8 @@ pub(super) fn note_contact(
             health.disk_free.map(columns::to_integer),
             columns::to_integer(health.damaged),
             serials_used,
+            health.certificate_until.map(|until| until.0),
+            health.trust.map(columns::to_integer),
         ])?;
     Ok(())
 }
@@ -133,8 +209,11 @@ fn agent(row: &Row<'_>) -> Result<AgentRecord, LedgerError> {
         id: AgentId::from_bytes(row.get(0)?),
         branch: columns::branch(row, 1)?,
         ordinal: columns::whole(row.get(2)?, "an ordinal")?,
-        secret_hash: columns::digest(row, 3)?,
+        secret_hash: row.get::<_, Option<[u8; 32]>>(3)?.map(Digest),
         registered_at: columns::millis(row, 4)?,
+        revoked_at: row.get::<_, Option<i64>>(12)?.map(UnixMillis),
+        certificate_until: row.get::<_, Option<i64>>(13)?.map(UnixMillis),
+        trust: columns::optional_count(row, 14)?,
         contact,
     })
 }

@@ -75,7 +75,8 @@ pub(super) fn news(connection: &Connection, after: Option<u64>) -> Result<Newsfl
 
 struct StoredEvent {
     event: Event,
-    operation: i64,
+    /// The cause, where an operation was.
+    operation: Option<i64>,
 }
 
 impl StoredEvent {
@@ -99,7 +100,7 @@ impl StoredEvent {
         for number in [
             to_integer(self.event.position),
             self.event.at.0,
-            self.operation,
+            self.operation.unwrap_or(0),
         ] {
             hasher.update(&number.to_le_bytes());
         }

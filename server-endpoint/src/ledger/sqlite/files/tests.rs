@@ -10,6 +10,7 @@ use super::{announce, settling};
 use crate::ledger::contract::attached::{
     WIDE, agent_with, announce as stands, bring, object, record,
 };
+use crate::ledger::sqlite::older::older;
 use crate::ledger::sqlite::{FILE_NAME, SqliteLedger};
 use crate::ledger::{Announce, FileFilter, FileLedger, contract, now};
 use crate::testing::attachment;
@@ -85,19 +86,10 @@ async fn what_was_attached_before_central_knew_files_waits() {
     agent.submit(&ledger, 2, 3).await;
     let before = record(&ledger, &file).await;
     drop(ledger);
-    let settings = branchline_durable_sqlite::Settings::default();
-    let writer = branchline_durable_sqlite::open_writer(&path, &settings).unwrap();
-    writer
-        .execute_batch(
-            "DROP TABLE files; DROP TABLE chunks; DROP TABLE objects; DROP TABLE manifests;
-             DROP TABLE uses; DROP TABLE missing;
-             ALTER TABLE agents DROP COLUMN begun_files; ALTER TABLE agents DROP COLUMN begun_bytes;
-             DELETE FROM refinery_schema_history WHERE version >= 2",
-        )
-        .unwrap();
-    drop(writer);
+    let old = folder.path().join("old.db");
+    older(&path, &old, 1);
 
-    let ledger = SqliteLedger::open(&path).unwrap();
+    let ledger = SqliteLedger::open(&old).unwrap();
     assert_eq!(record(&ledger, &file).await, before);
     let all = FileFilter {
         most: 9,

@@ -1,0 +1,39 @@
+//! Identities for ledgers that have none.
+
+/// Answers each verb with what `$answer` makes of the ledger.
+macro_rules! no_identities {
+    ($ledger:ty, $answer:expr) => {
+        $crate::ingress::tests::no_identities::no_identities!($ledger, $answer;
+            add_branch(_: BranchCode, _: Option<String>, _: Deed) -> ();
+            add_token(_: NewToken) -> Option<TokenRecord>;
+            tokens() -> Vec<TokenRecord>;
+            revoke_token(_: u64, _: Deed) -> bool;
+            enrol(_: Enrol) -> Enrolled;
+            keep_certificate(_: NewCertificate) -> bool;
+            identify(_: AgentId, _: CertificateSerial) -> Option<Identified>;
+            prove_certificate(_: AgentId, _: CertificateSerial, _: UnixMillis) -> ();
+            certificates(_: AgentId) -> Vec<CertificateRecord>;
+            revoke_agent(_: AgentId, _: Deed) -> bool;
+            revocations(_: Option<u64>) -> (u64, Vec<AgentId>);
+            publish_trust(_: SignedTrust, _: Deed) -> ();
+            record(_: Deed) -> ();
+            trail(_: TrailFilter) -> Vec<TrailEntry>;
+        );
+    };
+    ($ledger:ty, $answer:expr; $($verb:ident($($arg:tt: $of:ty),*) -> $gives:ty;)*) => {
+        const _: () = {
+            use branchline_protocol::enrolment::SignedTrust;
+            use branchline_protocol::id::{AgentId, BranchCode};
+            use branchline_protocol::time::UnixMillis;
+            use $crate::ledger::{
+                CertificateRecord, CertificateSerial, Deed, Enrol, Enrolled, Identified,
+                IdentityLedger, NewCertificate, NewToken, Pending, TokenRecord, TrailEntry,
+                TrailFilter,
+            };
+            impl IdentityLedger for $ledger {
+                $(fn $verb(&self, $($arg: $of),*) -> Pending<'_, $gives> { ($answer)(self) })*
+            }
+        };
+    };
+}
+pub(super) use no_identities;
