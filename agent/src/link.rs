@@ -46,7 +46,9 @@ use way::Way;
 
 pub use clock::ClockFinding;
 pub use origin::Origin;
-pub use tls::{ClientCertificate, Sighting, fingerprint};
+pub use tls::Sighting;
+
+use crate::identity::Showing;
 
 /// How long a connection may take to come about; satellite links with losses need several seconds.
 const CONNECT_WITHIN: Duration = Duration::from_secs(20);
@@ -140,17 +142,16 @@ impl Link {
         Ok(Self::with(way, present, false))
     }
 
-    /// A link to a central that this bundle proves, as whom this certificate proves. Connects at the first
+    /// A link to a central that is proven by whom the agent trusts, as the agent. Connects at the first
     /// request.
     pub fn mutual(
         server: &str,
-        trust: &TrustBundle,
-        certificate: &ClientCertificate,
+        showing: &Showing,
         settings: &LinkSettings,
     ) -> Result<Self, LinkError> {
         let way = Way::new(server, settings)?;
-        let tls = Tls::mutual(trust, certificate, settings.tls12)?;
-        let present = Present::new(0, &way, Some(tls), Proof::Trust(trust.clone()))?;
+        let tls = Tls::mutual(showing, settings.tls12)?;
+        let present = Present::new(0, &way, Some(tls), Proof::Trust(showing.trust.clone()))?;
         Ok(Self::with(way, present, settings.tls12))
     }
 
@@ -180,21 +181,16 @@ impl Link {
 
     /// From the next request on, another certificate or other anchors, in both lanes. What is under way goes
     /// on as it began; no connection of before is used again.
-    pub fn adopt(
-        &self,
-        trust: &TrustBundle,
-        certificate: &ClientCertificate,
-    ) -> Result<(), LinkError> {
-        let tls = Tls::mutual(trust, certificate, self.shared.tls12)?;
-        let generation = self.present().generation + 1;
-        let proof = Proof::Trust(trust.clone());
-        let present = Present::new(generation, self.way(), Some(tls), proof)?;
+    pub fn adopt(&self, showing: &Showing) -> Result<(), LinkError> {
+        let tls = Tls::mutual(showing, self.shared.tls12)?;
+        let proof = Proof::Trust(showing.trust.clone());
         let mut current = self
             .shared
             .present
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        *current = Arc::new(present);
+        let generation = current.generation + 1;
+        *current = Arc::new(Present::new(generation, self.way(), Some(tls), proof)?);
         Ok(())
     }
 

@@ -9,52 +9,18 @@ mod verifier;
 use std::sync::Arc;
 use std::time::Duration;
 
-use branchline_protocol::enrolment::{Der, Fingerprint, TrustBundle};
+use branchline_protocol::enrolment::{Fingerprint, TrustBundle};
 use rustls::crypto::{CryptoProvider, ring as ring_provider};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+use rustls_pki_types::{CertificateDer, UnixTime};
 
 use sighting::Sightings;
 use verifier::{Anchors, CentralVerifier, Dates};
 
 pub use sighting::Sighting;
 
-/// What the agent proves itself by.
-pub struct ClientCertificate {
-    /// The agent's certificate, then what leads to the anchor.
-    pub chain: Vec<Der>,
-    /// The private key, PKCS #8 in DER.
-    pub key: PrivatePkcs8KeyDer<'static>,
-}
-
-impl std::fmt::Debug for ClientCertificate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientCertificate")
-            .field("chain", &self.chain)
-            .finish_non_exhaustive()
-    }
-}
-
-impl ClientCertificate {
-    fn rustls_chain(&self) -> Vec<CertificateDer<'static>> {
-        let chain = self.chain.iter();
-        chain
-            .map(|der| CertificateDer::from(der.as_bytes().to_vec()))
-            .collect()
-    }
-}
-
-/// SHA-256 of a certificate's DER.
-pub fn fingerprint(certificate: &[u8]) -> Fingerprint {
-    let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
-    let mut bytes = [0; 32];
-    bytes
-        .iter_mut()
-        .zip(digest.as_ref())
-        .for_each(|(to, from)| *to = *from);
-    Fingerprint(bytes)
-}
+use crate::identity::{KeyedCertificate, Showing};
 
 /// One way of making TLS connections. Clones share sessions and what was seen.
 #[derive(Debug, Clone)]
@@ -65,13 +31,9 @@ pub(super) struct Tls {
 
 impl Tls {
     /// The agent's everyday way: central proven by the bundle, the agent by its certificate.
-    pub(super) fn mutual(
-        trust: &TrustBundle,
-        certificate: &ClientCertificate,
-        tls12: bool,
-    ) -> Result<Self, rustls::Error> {
-        let anchors = Anchors::Known(roots(trust)?);
-        Self::new(anchors, Dates::Checked, Some(certificate), tls12)
+    pub(super) fn mutual(showing: &Showing, tls12: bool) -> Result<Self, rustls::Error> {
+        let anchors = Anchors::Known(roots(&showing.trust)?);
+        Self::new(anchors, Dates::Checked, Some(&showing.certificate), tls12)
     }
 
     /// Central proven by the bundle and the dates left out, we by nothing: to find out whose clock is
@@ -97,7 +59,7 @@ impl Tls {
     fn new(
         anchors: Anchors,
         dates: Dates,
-        certificate: Option<&ClientCertificate>,
+        certificate: Option<&KeyedCertificate>,
         tls12: bool,
     ) -> Result<Self, rustls::Error> {
         let provider = provider();
@@ -113,10 +75,8 @@ impl Tls {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match certificate {
-            Some(certificate) => builder.with_client_auth_cert(
-                certificate.rustls_chain(),
-                PrivateKeyDer::Pkcs8(certificate.key.clone_key()),
-            )?,
+            Some(certificate) => builder
+                .with_client_auth_cert(certificate.chain_for_tls(), certificate.key().for_tls())?,
             None => builder.with_no_client_auth(),
         };
         // Middleboxes that understand HTTP/2 half are worse than those that do not at all, and nothing

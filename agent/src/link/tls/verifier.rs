@@ -15,6 +15,7 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, Sign
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::sighting::{Sighting, Sightings};
+use crate::identity::fingerprint;
 use crate::link::failure::is_about_dates;
 
 /// What must stand at the end of central's chain.
@@ -87,10 +88,10 @@ impl CentralVerifier {
     ) -> Result<Arc<RootCertStore>, Error> {
         match &self.anchors {
             Anchors::Known(roots) => Ok(roots.clone()),
-            Anchors::Fingerprint(fingerprint) => {
+            Anchors::Fingerprint(named) => {
                 let anchor = std::iter::once(shown)
                     .chain(intermediates)
-                    .find(|certificate| super::fingerprint(certificate) == *fingerprint)
+                    .find(|certificate| fingerprint(certificate) == *named)
                     .ok_or(CertificateError::UnknownIssuer)?;
                 let mut roots = RootCertStore::empty();
                 roots.add(anchor.clone().into_owned())?;
