@@ -1,6 +1,7 @@
 //! Settings: `server.toml` in the data directory, over which flags and the environment go.
 
 mod files;
+mod identity;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use files::{Deduplicate, Files, Scanner};
+pub use identity::{Authority, Ingress, Tls, check_url, is_proxy_name};
 
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "server.toml";
@@ -60,6 +62,30 @@ pub const TEMPLATE: &str = "\
 # release them. Never more than MaxFileSize in clamd.conf: what is larger than that, clamd calls clean
 # without having looked, unless AlertExceedsMax is yes there, which is a good idea in any case.
 # largest_mib = 100
+
+[tls]
+# A certificate of your own for the server, instead of one that it makes and renews by itself: PEM files.
+# The certificate's file holds the certificate, what leads to its root, and the root last.
+# certificate = \"/etc/branchline/server.pem\"    (no default)
+# key = \"/etc/branchline/server.key\"    (no default)
+
+# TLS 1.2 as well as 1.3, for what stands in front of branches and cannot do better.
+# tls12 = false
+
+[authority]
+# Where agents reach central; what enrolment tokens say. Without it: the server's first name and its port.
+# url = \"https://central.example.org:8470\"    (no default)
+
+# Days that an agent's certificate is good for. It is renewed after two thirds of them.
+# certificate_days = 90
+
+# Days after its end in which a certificate still renews: how long a branch may be offline.
+# grace_days = 400
+
+[ingress]
+# Proxies that end TLS in front of central and name the agent in Client-Cert (RFC 9440): the names that
+# `branchline-server cert issue-proxy` gave them.
+# proxies = []
 ";
 
 /// How the log looks.
@@ -86,6 +112,12 @@ pub struct Config {
     pub files: Files,
     /// Who scans them.
     pub scanner: Scanner,
+    /// How the server proves itself.
+    pub tls: Tls,
+    /// What agents are issued.
+    pub authority: Authority,
+    /// Who may stand between.
+    pub ingress: Ingress,
     drain_seconds: u64,
 }
 
@@ -118,6 +150,9 @@ struct File {
     drain_seconds: u64,
     files: Files,
     scanner: Scanner,
+    tls: Tls,
+    authority: Authority,
+    ingress: Ingress,
 }
 
 impl Default for File {
@@ -128,6 +163,9 @@ impl Default for File {
             drain_seconds: 10,
             files: Files::default(),
             scanner: Scanner::default(),
+            tls: Tls::default(),
+            authority: Authority::default(),
+            ingress: Ingress::default(),
         }
     }
 }
@@ -147,6 +185,9 @@ impl Config {
             log_format: file.log_format,
             files: file.files,
             scanner: file.scanner,
+            tls: file.tls,
+            authority: file.authority,
+            ingress: file.ingress,
             drain_seconds: file.drain_seconds,
         })
     }
@@ -168,6 +209,9 @@ fn parse(text: &str) -> Result<File, String> {
     })?;
     file.files.check()?;
     file.scanner.check()?;
+    file.tls.check()?;
+    file.authority.check()?;
+    file.ingress.check()?;
     if file.drain_seconds > DRAIN_MOST_SECONDS {
         return Err(format!(
             "drain_seconds must be at most {DRAIN_MOST_SECONDS}"
@@ -199,9 +243,12 @@ mod tests {
         assert_eq!(written.drain_seconds, defaults.drain_seconds);
         assert_eq!(written.files, defaults.files);
         assert_eq!(written.scanner, defaults.scanner);
+        assert_eq!(written.tls, defaults.tls);
+        assert_eq!(written.authority, defaults.authority);
+        assert_eq!(written.ingress, defaults.ingress);
         assert_eq!(defaults.files, Files::default());
         let settings = spelled_out.lines().filter(|line| line.contains(" = "));
-        assert_eq!(settings.count(), 11);
+        assert_eq!(settings.count(), 15);
     }
 
     #[test]
@@ -237,6 +284,24 @@ mod tests {
         ] {
             let fault = parse(&format!("[scanner]\n{bad}\n")).err().unwrap();
             assert!(fault.contains(key), "{bad}: {fault}");
+        }
+    }
+
+    #[test]
+    fn settings_of_identity_have_bounds() {
+        for (bad, said) in [
+            ("[tls]\ncertificate = \"/a.pem\"", "belong together"),
+            ("[tls]\ncertificate = \"a.pem\"\nkey = \"/a\"", "absolute"),
+            ("[authority]\ncertificate_days = 0", "certificate_days"),
+            ("[authority]\ncertificate_days = 826", "certificate_days"),
+            ("[authority]\ngrace_days = 4000", "grace_days"),
+            ("[authority]\nurl = \"http://central\"", "https://"),
+            ("[authority]\nurl = \"https://central/x\"", "https://"),
+            ("[authority]\nurl = \"https://u:p@central\"", "https://"),
+            ("[ingress]\nproxies = [\"DMZ 1\"]", "DMZ 1"),
+        ] {
+            let fault = parse(bad).err().unwrap();
+            assert!(fault.contains(said), "{bad}: {fault}");
         }
     }
 }

@@ -8,11 +8,12 @@
 //!
 //! Reader's path: [`server`] wires [`ingress`] (the agents' HTTP) to [`ledger`] (the store that
 //! decides and remembers) and to [`vault`] (the bytes of files), which [`inspection`] proves
-//! and has scanned; [`config`] and [`cli`] are how people
+//! and has scanned; [`authority`] issues and proves certificates; [`config`] and [`cli`] are how people
 //! get at them; [`audit`] compares the ledger with a branch's journal. What a submission means is
 //! decided in `branchline-protocol`.
 
 pub mod audit;
+pub mod authority;
 pub mod cli;
 pub mod config;
 pub mod ingress;
