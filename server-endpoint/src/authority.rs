@@ -242,6 +242,16 @@ impl Authority {
         })
     }
 
+    /// The chain of a certificate that was issued before, for a repeat; `None` where another CA than the
+    /// one that issues now has signed it.
+    pub fn chain_of(&self, certificate: Vec<u8>) -> Option<Vec<Der>> {
+        let loaded = self.live.now();
+        let issuer = webpki::anchor_from_trusted_cert(&loaded.issuing).ok()?;
+        presented::examine(&certificate, &[issuer]).ok()?;
+        let chain = [certificate, loaded.issuing.to_vec()];
+        chain.into_iter().map(Der::new).collect()
+    }
+
     /// Judges a certificate that was presented: ours, for this purpose, whose. Its dates are for the
     /// caller to judge, and its standing for the ledger.
     pub fn examine(&self, end_entity: &[u8]) -> Result<Presented, CertificateFault> {

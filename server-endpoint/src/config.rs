@@ -99,6 +99,18 @@ pub enum LogFormat {
     Json,
 }
 
+/// What connections are made of, and how agents prove who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transport {
+    /// Plain HTTP on loopback addresses, and secrets.
+    #[default]
+    Secrets,
+    /// TLS, with certificates on both sides.
+    MutualTls,
+    /// Plain HTTP on loopback addresses, where whoever is on this machine may speak for any agent.
+    InsecureLoopback,
+}
+
 /// What the server runs with.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -106,6 +118,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where agents connect.
     pub listen: SocketAddr,
+    /// Over what; not in the file, so that nobody leaves TLS off by a forgotten line.
+    pub transport: Transport,
     /// How the log looks.
     pub log_format: LogFormat,
     /// How much of files is taken.
@@ -182,6 +196,7 @@ impl Config {
         Ok(Self {
             data_dir: data_dir.to_owned(),
             listen: file.listen,
+            transport: Transport::default(),
             log_format: file.log_format,
             files: file.files,
             scanner: file.scanner,

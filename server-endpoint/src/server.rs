@@ -13,8 +13,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{self, Config, Deduplicate, Files};
-use crate::ingress::{Bounds, Ingress, accept_until};
+use crate::authority::{self, Authority, AuthorityError};
+use crate::config::{self, Config, Deduplicate, Files, Transport};
+use crate::ingress::{Bounds, Door, Ingress, Way, accept_until};
 use crate::inspection::clamd::{Clamd, Patience};
 use crate::inspection::{Inspector, Pauses, Scanner, Steps};
 use crate::ledger::sqlite::{self, SqliteLedger};
@@ -28,13 +29,15 @@ const SCANNER_ANSWERS: Duration = Duration::from_secs(10);
 /// Why the server cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Without certificates, only this machine may be listened to.
+    /// Without TLS, only this machine may be listened to.
     #[error(
-        "{0} can be reached from other machines, and central would take tickets and secrets over it \
-         unprotected; listen on a loopback address such as 127.0.0.1:8470. This changes when agents \
-         have certificates and central serves HTTPS"
+        "{0} can be reached from other machines, and central would answer there without TLS; listen on a \
+         loopback address such as 127.0.0.1:8470, or serve with TLS"
     )]
     NotLoopback(SocketAddr),
+    /// Certificates cannot be made or proven.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
     /// There is nothing to serve.
     #[error("there is no ledger at {0}; make one with `branchline-server init`")]
     NoLedger(PathBuf),
@@ -52,6 +55,7 @@ pub struct Server {
     address: SocketAddr,
     ledger: Arc<dyn Ledger>,
     vault: Arc<dyn Vault>,
+    door: Option<Door>,
     bounds: Bounds,
     /// `None`: nobody inspects files here.
     inspector: Option<Inspector>,
@@ -70,9 +74,11 @@ pub async fn serve(
 }
 
 impl Server {
-    /// Opens the ledger; refuses a listener that other machines could reach.
+    /// Opens the ledger and the authority; refuses a listener that other machines could reach where it
+    /// would answer without TLS.
     pub fn open(listener: TcpListener, config: &Config) -> Result<Self, ServeError> {
-        let address = loopback(&listener)?;
+        let door = door(config)?;
+        let address = address(&listener, door.as_ref())?;
         let path = config.data_dir.join(sqlite::FILE_NAME);
         if !path.exists() {
             return Err(ServeError::NoLedger(path));
@@ -94,6 +100,7 @@ impl Server {
             address,
             ledger,
             vault,
+            door,
             bounds: Bounds {
                 uploads: uploads(&config.files),
                 ..Bounds::default()
@@ -110,13 +117,15 @@ impl Server {
         listener: TcpListener,
         ledger: Arc<dyn Ledger>,
         vault: Arc<dyn Vault>,
+        door: Option<Door>,
         bounds: Bounds,
     ) -> Result<Self, ServeError> {
         Ok(Self {
-            address: loopback(&listener)?,
+            address: address(&listener, door.as_ref())?,
             listener,
             ledger,
             vault,
+            door,
             bounds,
             inspector: None,
             expire_after: Files::default().expire_after(),
@@ -129,6 +138,14 @@ impl Server {
         self.address
     }
 
+    /// `https`, or `http` where it answers this machine alone.
+    pub fn scheme(&self) -> &'static str {
+        match &self.door {
+            Some(door) if door.way == Way::Tls => "https",
+            Some(_) | None => "http",
+        }
+    }
+
     /// Answers until `shutdown` resolves, then finishes what is under way, within the drain time.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let stopping = CancellationToken::new();
@@ -137,7 +154,13 @@ impl Server {
             vault: self.vault.clone(),
             expire_after: self.expire_after,
         };
-        let ingress = Ingress::new(self.ledger, self.vault, self.bounds, stopping.clone());
+        let ingress = Ingress::new(
+            self.ledger,
+            self.vault,
+            self.door,
+            self.bounds,
+            stopping.clone(),
+        );
         let connections = TaskTracker::new();
         let _stop_on_drop = stopping.clone().drop_guard();
         // A task of its own, so that a fault in it is its own.
@@ -146,7 +169,7 @@ impl Server {
         if let Some(inspector) = self.inspector {
             connections.spawn(inspector.run(stopping.clone()));
         }
-        let watching = ingress.watch_news();
+        let watching = async { tokio::join!(ingress.watch_news(), ingress.watch_revocations()) };
         let serving = async {
             let accepting = accept_until(ingress.clone(), self.listener, &connections);
             tokio::join!(accepting, watching);
@@ -195,9 +218,25 @@ fn scanner(config: &config::Scanner) -> Option<Scanner> {
     })
 }
 
-fn loopback(listener: &TcpListener) -> Result<SocketAddr, ServeError> {
+fn door(config: &Config) -> Result<Option<Door>, ServeError> {
+    let way = match config.transport {
+        Transport::Secrets => return Ok(None),
+        Transport::MutualTls => Way::Tls,
+        Transport::InsecureLoopback => Way::InsecureLoopback,
+    };
+    let folder = config.data_dir.join(authority::FOLDER);
+    Ok(Some(Door {
+        authority: Authority::open(&folder, &config.tls, &config.authority)?,
+        way,
+        proxies: config.ingress.proxies.clone(),
+        grace: config.authority.grace(),
+    }))
+}
+
+fn address(listener: &TcpListener, door: Option<&Door>) -> Result<SocketAddr, ServeError> {
     let address = listener.local_addr()?;
-    if address.ip().to_canonical().is_loopback() {
+    let protected = door.is_some_and(|door| door.way == Way::Tls);
+    if protected || address.ip().to_canonical().is_loopback() {
         Ok(address)
     } else {
         Err(ServeError::NotLoopback(address))

@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{Failure, output};
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, LogFormat, Transport};
 use crate::server::{ServeError, Server};
 
 /// File handles asked for: every connection that is allowed, twice over.
@@ -26,6 +26,13 @@ pub(super) struct ServeArgs {
     /// How the log on standard error looks; RUST_LOG chooses what is in it
     #[arg(long, env = "BRANCHLINE_SERVER_LOG_FORMAT", value_enum)]
     log_format: Option<LogFormat>,
+    /// TLS with certificates on both sides
+    #[arg(long, hide = true, env = "BRANCHLINE_SERVER_MUTUAL_TLS")]
+    mutual_tls: bool,
+    /// Plain HTTP on a loopback address, where whoever is on this machine may speak for any agent: for
+    /// demonstrations, and behind a proxy on this machine that ends TLS
+    #[arg(long, conflicts_with = "mutual_tls")]
+    insecure_loopback: bool,
 }
 
 impl From<ServeError> for Failure {
@@ -35,6 +42,10 @@ impl From<ServeError> for Failure {
             ServeError::NotLoopback(_) | ServeError::NoLedger(_) => {
                 Self::fix_input(fault.to_string())
             }
+            ServeError::Authority(fault) => Self {
+                class: fault.class(),
+                message: fault.to_string(),
+            },
             ServeError::Listener(_) => Self::call_it(fault.to_string()),
         }
     }
@@ -44,6 +55,11 @@ pub(super) fn execute(data_dir: &Path, args: &ServeArgs) -> Result<ExitCode, Fai
     let mut config = Config::read(data_dir)?;
     config.listen = args.listen.unwrap_or(config.listen);
     config.log_format = args.log_format.unwrap_or(config.log_format);
+    if args.insecure_loopback {
+        config.transport = Transport::InsecureLoopback;
+    } else if args.mutual_tls {
+        config.transport = Transport::MutualTls;
+    }
     start_log(config.log_format)?;
     raise_handle_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -56,7 +72,8 @@ pub(super) fn execute(data_dir: &Path, args: &ServeArgs) -> Result<ExitCode, Fai
 }
 
 async fn run(config: &Config) -> Result<(), Failure> {
-    if !config.listen.ip().to_canonical().is_loopback() {
+    let protected = config.transport == Transport::MutualTls;
+    if !protected && !config.listen.ip().to_canonical().is_loopback() {
         return Err(ServeError::NotLoopback(config.listen).into());
     }
     let signals = |fault| Failure::call_it(format!("listen for signals: {fault}"));
@@ -66,7 +83,11 @@ async fn run(config: &Config) -> Result<(), Failure> {
         .await
         .map_err(|fault| cannot_listen(config.listen, &fault))?;
     let server = Server::open(listener, config)?;
-    output::line(&format!("listening on http://{}", server.address()));
+    output::line(&format!(
+        "listening on {}://{}",
+        server.scheme(),
+        server.address()
+    ));
     server.run(either(terminate, interrupt)).await;
     Ok(())
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use axum::body::Body;
 use branchline_protocol::exchange::{DIGEST_HEADER, body_digest};
-use branchline_protocol::limits::SUBMISSION_BYTES;
 use branchline_protocol::problem::ProblemKind;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
@@ -93,6 +92,8 @@ pub(super) struct Reading<'a> {
     pub(super) stall: Duration,
     /// The longest that it may take.
     pub(super) total: Duration,
+    /// Bytes that it may have, before and after compression.
+    pub(super) most: usize,
 }
 
 /// Reads a JSON body and unpacks it. The share goes with the bytes for as long as they live.
@@ -103,7 +104,7 @@ pub(super) async fn read(
 ) -> Result<(Vec<u8>, Share), Refusal> {
     require_json(headers)?;
     let encoding = encoding(headers)?;
-    let announced = announced(headers)?;
+    let announced = announced(headers, reading.most)?;
     if !reading.budget.has_room(announced) {
         return Err(busy());
     }
@@ -113,7 +114,7 @@ pub(super) async fn read(
     match encoding {
         Encoding::Plain => Ok((bytes, share)),
         Encoding::Zstd => {
-            let most = unpacked_at_most(&bytes)?;
+            let most = unpacked_at_most(&bytes, reading.most)?;
             reading.budget.cover(&mut share, bytes.len() + most)?;
             let unpacked = unpack(&bytes, most)?;
             share.shrink_to(unpacked.len());
@@ -145,8 +146,8 @@ async fn receive(
             continue;
         };
         let length = bytes.len() + data.len();
-        if length > SUBMISSION_BYTES {
-            return Err(too_large());
+        if length > reading.most {
+            return Err(too_large(reading.most));
         }
         reading.budget.cover(share, length)?;
         bytes.extend_from_slice(data);
@@ -211,27 +212,27 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {
 }
 
 /// What the body says that it has, 0 where it does not say.
-fn announced(headers: &HeaderMap) -> Result<usize, Refusal> {
+fn announced(headers: &HeaderMap, most: usize) -> Result<usize, Refusal> {
     let length = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<usize>().ok())
         .unwrap_or(0);
-    if length > SUBMISSION_BYTES {
-        return Err(too_large());
+    if length > most {
+        return Err(too_large(most));
     }
     Ok(length)
 }
 
 /// What the body says that it unpacks to, or the most that is allowed where it does not say.
-fn unpacked_at_most(packed: &[u8]) -> Result<usize, Refusal> {
+fn unpacked_at_most(packed: &[u8], most: usize) -> Result<usize, Refusal> {
     let said = zstd_safe::get_frame_content_size(packed).map_err(|_| not_zstd())?;
     // What the first frame says is said of no other.
     let one_frame = zstd_safe::find_frame_compressed_size(packed) == Ok(packed.len());
     match said.map(usize::try_from) {
-        Some(Ok(size)) if size <= SUBMISSION_BYTES && one_frame => Ok(size),
-        Some(Ok(size)) if size <= SUBMISSION_BYTES => Ok(SUBMISSION_BYTES),
-        Some(_) => Err(too_large()),
-        None => Ok(SUBMISSION_BYTES),
+        Some(Ok(size)) if size <= most && one_frame => Ok(size),
+        Some(Ok(size)) if size <= most => Ok(most),
+        Some(_) => Err(too_large(most)),
+        None => Ok(most),
     }
 }
 
@@ -245,7 +246,7 @@ fn unpack(packed: &[u8], most: usize) -> Result<Vec<u8>, Refusal> {
             Ok(unpacked)
         }
         Err(code) if zstd_safe::get_error_name(code).contains("buffer is too small") => {
-            Err(too_large())
+            Err(too_large(most))
         }
         Err(_) => Err(not_zstd()),
     }
@@ -258,10 +259,9 @@ fn not_zstd() -> Refusal {
     )
 }
 
-fn too_large() -> Refusal {
+fn too_large(most: usize) -> Refusal {
     let detail = format!(
-        "a body may have {SUBMISSION_BYTES} bytes, before and after compression; send less at \
-         once"
+        "a body may have {most} bytes here, before and after compression; send less at once"
     );
     Refusal::new(ProblemKind::TooLarge, detail)
 }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use branchline_protocol::id::AgentId;
+use branchline_protocol::limits::SUBMISSION_BYTES;
 use branchline_protocol::problem::ProblemKind;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -200,6 +201,7 @@ impl Ingress {
             budget: &self.gate.memory,
             stall: self.bounds.bulk.body_stall,
             total: self.bounds.body_total,
+            most: SUBMISSION_BYTES,
         }
     }
 }

@@ -18,6 +18,7 @@ use branchline_protocol::manifest::ChunksReply;
 use branchline_protocol::problem::ProblemKind;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::request::Parts;
 use tracing::Instrument;
 
 use super::bulk::Pass;
@@ -38,12 +39,11 @@ pub(super) async fn take(
     request: Request,
 ) -> Result<Response, Refusal> {
     let (parts, mut body) = request.into_parts();
-    let headers = parts.headers.clone();
     // It goes on when its agent hangs up, however early: what came whole is worth keeping.
     let taking = {
-        let ingress = ingress.clone();
+        let (ingress, parts) = (ingress.clone(), parts.clone());
         async move {
-            let taken = admit_and_take(&ingress, &headers, &mut body).await;
+            let taken = admit_and_take(&ingress, &parts, &mut body).await;
             (taken, body)
         }
     };
@@ -59,17 +59,17 @@ pub(super) async fn take(
 
 async fn admit_and_take(
     ingress: &Arc<Ingress>,
-    headers: &HeaderMap,
+    parts: &Parts,
     body: &mut Body,
 ) -> Result<ChunksReply, Refusal> {
-    let (agent, _pass) = admit(ingress, headers).await?;
+    let (agent, _pass) = admit(ingress, parts).await?;
     take_in(ingress, agent, body).await
 }
 
-async fn admit(ingress: &Ingress, headers: &HeaderMap) -> Result<(AgentId, Pass), Refusal> {
-    let agent = admission::admit(ingress, headers).await?;
-    require_chunks(headers)?;
-    let announced = announced(headers)?;
+async fn admit(ingress: &Ingress, parts: &Parts) -> Result<(AgentId, Pass), Refusal> {
+    let agent = admission::admit(ingress, parts).await?;
+    require_chunks(&parts.headers)?;
+    let announced = announced(&parts.headers)?;
     let pass = ingress.admit_bulk(agent.id, announced.min(HELD_BYTES))?;
     ingress.require_room().await?;
     Ok((agent.id, pass))

@@ -1,52 +1,63 @@
 //! Connections: as many as are allowed, each with its time limits, ended in good order.
+//!
+//! A connection begins as a stranger's, in its own task, so that half a handshake holds up nobody: those
+//! have bounds of their own, of all and of one address, and the oldest gives way. Once its certificate
+//! proves it an agent's, or a proxy's that the settings name, it takes one of the places that are kept
+//! for those. One without a certificate stays a stranger's: it can join, and ask whether central lives.
 
-use std::io;
-use std::pin::Pin;
+use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, Sleep};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
 
-use super::envelope::Peer;
-use super::{Bounds, Ingress};
+use super::Ingress;
+use super::impatient::Impatient;
+use super::peer::{Door, Peer, Standing, Way};
+use super::visitors::{Network, Visit};
 
 /// Bytes of a request's headers, and of the read buffer of each connection.
 const HEADER_BYTES: usize = 32 * 1024;
 /// Headers of one request; an agent sends nine.
 const HEADERS: usize = 64;
+/// Bytes that TLS keeps of an answer that its peer does not take yet.
+const TLS_BUFFER_BYTES: usize = 32 * 1024;
 /// Pause after a failed accept: out of file handles, mostly, which takes a moment to pass.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// What a connection that has to end may still take for the answer that is under way.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Accepts connections until the ingress is stopping, then lets each finish what it is answering.
 /// `connections` holds those that are not finished.
 pub async fn accept_until(ingress: Arc<Ingress>, listener: TcpListener, connections: &TaskTracker) {
     let router = ingress.router();
     loop {
-        // Beyond the bound a connection waits in the kernel's queue, unanswered and unread.
         let accepted = async {
-            let turn = ingress.places.clone().acquire_owned().await;
-            (listener.accept().await, turn)
+            let place = place_without_asking(&ingress).await;
+            (listener.accept().await, place)
         };
-        let (accepted, turn) = tokio::select! {
+        let (accepted, place) = tokio::select! {
             accepted = accepted => accepted,
             () = ingress.stopping.cancelled() => return,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let router = router.clone().layer(axum::Extension(Peer(peer.ip())));
-                let ingress = ingress.clone();
-                connections.spawn(async move {
-                    let _turn = turn;
-                    converse(stream, router, &ingress).await;
-                });
+            Ok((stream, from)) => {
+                let caller = Caller {
+                    ingress: ingress.clone(),
+                    router: router.clone(),
+                    address: from.ip(),
+                };
+                connections.spawn(caller.attend(stream, place));
             }
             Err(fault) => {
                 tracing::warn!(error = %fault, "accept a connection");
@@ -56,110 +67,153 @@ pub async fn accept_until(ingress: Arc<Ingress>, listener: TcpListener, connecti
     }
 }
 
-async fn converse(stream: TcpStream, router: Router, ingress: &Ingress) {
-    let Bounds {
-        headers_within,
-        write_stall,
-        ..
-    } = ingress.bounds;
-    // Answers are written whole; waiting for more would only delay them.
-    let _ = stream.set_nodelay(true);
-    let stream = TokioIo::new(Impatient::new(stream, write_stall));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(headers_within)
-        .max_buf_size(HEADER_BYTES)
-        .max_headers(HEADERS)
-        .serve_connection(stream, TowerToHyperService::new(router));
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = ingress.stopping.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+/// A place for whoever comes next, where connections prove nothing by themselves. Beyond the bound one
+/// waits in the kernel's queue, unanswered and unread.
+async fn place_without_asking(ingress: &Ingress) -> Option<OwnedSemaphorePermit> {
+    if ingress.tls().is_some() {
+        return None;
+    }
+    ingress.places.clone().acquire_owned().await.ok()
+}
+
+/// Somebody who has connected.
+struct Caller {
+    ingress: Arc<Ingress>,
+    router: Router,
+    address: IpAddr,
+}
+
+impl Caller {
+    async fn attend(self, stream: TcpStream, place: Option<OwnedSemaphorePermit>) {
+        // Answers are written whole; waiting for more would only delay them.
+        let _ = stream.set_nodelay(true);
+        let stream = Impatient::new(stream, self.ingress.bounds.write_stall);
+        let ingress = self.ingress.clone();
+        let Some(door) = ingress.tls() else {
+            let _place = place;
+            let standing = match ingress.door {
+                Some(_) => Standing::Spokesman,
+                None => Standing::Stranger,
+            };
+            let for_ever = std::future::pending();
+            return self.converse(stream, standing, for_ever, LAST_WORDS).await;
+        };
+        let visit = ingress.strangers.enter(Network::of(self.address));
+        let shaken = tokio::select! {
+            shaken = self.shake_hands(door, stream) => shaken,
+            () = visit.dismissed() => None,
+            () = ingress.stopping.cancelled() => None,
+        };
+        let Some(stream) = shaken else { return };
+        let standing = door.standing(stream.get_ref().1.peer_certificates());
+        match &standing {
+            Standing::Agent(agent) => {
+                let Some(_place) = self.place(&visit).await else {
+                    return;
+                };
+                let stay = ingress.connected.enter(agent.agent);
+                drop(visit);
+                self.converse(stream, standing, stay.dismissed(), LAST_WORDS)
+                    .await;
+            }
+            Standing::Spokesman => {
+                let Some(_place) = self.place(&visit).await else {
+                    return;
+                };
+                drop(visit);
+                let for_ever = std::future::pending();
+                self.converse(stream, standing, for_ever, LAST_WORDS).await;
+            }
+            Standing::Stranger | Standing::Unfit(_) | Standing::UnlistedProxy(_) => {
+                let total = ingress.bounds.stranger_total;
+                let leave = async {
+                    let _ = tokio::time::timeout(total, visit.dismissed()).await;
+                };
+                // Whoever comes next needs what this one holds.
+                self.converse(stream, standing, leave, Duration::ZERO).await;
+            }
         }
-    };
-    if let Err(fault) = ended {
-        // Agents come and go; their links are expected to break.
-        tracing::debug!(error = %fault, "a connection ended early");
     }
-}
 
-/// A stream that fails when its peer takes nothing for too long, so that one that has gone away
-/// without a word does not keep its place and its answer's memory.
-struct Impatient {
-    stream: TcpStream,
-    patience: Duration,
-    waiting: Option<Pin<Box<Sleep>>>,
-}
-
-impl Impatient {
-    fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self {
-            stream,
-            patience,
-            waiting: None,
+    async fn shake_hands(&self, door: &Door, stream: Impatient) -> Option<TlsStream<Impatient>> {
+        let acceptor = TlsAcceptor::from(door.authority.server_config());
+        let shaking = acceptor.accept_with(stream, |connection| {
+            connection.set_buffer_limit(Some(TLS_BUFFER_BYTES));
+        });
+        match tokio::time::timeout(self.ingress.bounds.handshake_within, shaking).await {
+            Ok(Ok(stream)) => Some(stream),
+            Ok(Err(fault)) => {
+                // Anybody can cause it, as often as they like.
+                tracing::debug!(address = %self.address, error = %fault, "a handshake failed");
+                None
+            }
+            Err(_) => {
+                tracing::debug!(address = %self.address, "a handshake took too long");
+                None
+            }
         }
     }
 
-    fn patiently<T>(
-        &mut self,
-        context: &mut Context<'_>,
-        step: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if step.is_ready() {
-            self.waiting = None;
-            return step;
+    /// One of the places that are kept for those who have proved who they are. While it waits, it is a
+    /// stranger still.
+    async fn place(&self, visit: &Visit<Network>) -> Option<OwnedSemaphorePermit> {
+        let ingress = &self.ingress;
+        let waiting = tokio::time::timeout(
+            ingress.bounds.headers_within,
+            ingress.places.clone().acquire_owned(),
+        );
+        tokio::select! {
+            place = waiting => place.ok()?.ok(),
+            () = visit.dismissed() => None,
+            () = ingress.stopping.cancelled() => None,
         }
-        let until = Instant::now() + self.patience;
-        let waiting = self
-            .waiting
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
-        waiting
-            .as_mut()
-            .poll(context)
-            .map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Answers until the peer goes, `leave` resolves or central stops. What is being answered by then may
+    /// be finished, within `last_words` where the peer has to leave.
+    async fn converse<S>(
+        self,
+        stream: S,
+        standing: Standing,
+        leave: impl Future<Output = ()>,
+        last_words: Duration,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let peer = Arc::new(Peer {
+            address: self.address,
+            standing,
+        });
+        let router = self.router.layer(axum::Extension(peer));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.ingress.bounds.headers_within)
+            .max_buf_size(HEADER_BYTES)
+            .max_headers(HEADERS)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.ingress.stopping.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+            () = leave => {
+                connection.as_mut().graceful_shutdown();
+                let ending = tokio::time::timeout(last_words, connection).await;
+                ending.unwrap_or(Ok(()))
+            }
+        };
+        if let Err(fault) = ended {
+            // Agents come and go; their links are expected to break.
+            tracing::debug!(error = %fault, "a connection ended early");
+        }
     }
 }
 
-impl AsyncRead for Impatient {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Impatient {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let step = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.patiently(context, step)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let step = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.patiently(context, step)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+impl Ingress {
+    /// How connections prove themselves, where they do.
+    fn tls(&self) -> Option<&Door> {
+        self.door.as_ref().filter(|door| door.way == Way::Tls)
     }
 }

@@ -2,7 +2,6 @@
 //! comes from, and what happens when its handler panics.
 
 use std::fmt::Write;
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,23 +15,13 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue};
 use tracing::Instrument;
 
-use super::Ingress;
+use super::peer::{Peer, Way};
 use super::refusal::Refusal;
+use super::{Ingress, client_cert};
 
 const REQUEST_ID_HEADER: &str = "x-request-id";
 /// Characters of a request id that is taken over; a UUID has 36.
 const REQUEST_ID_CHARS: usize = 64;
-
-/// The other end of the connection.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) IpAddr);
-
-impl Peer {
-    /// Until agents have certificates, secrets travel in the clear, so that they may not travel far.
-    fn is_this_machine(self) -> bool {
-        self.0.to_canonical().is_loopback()
-    }
-}
 
 pub(super) async fn around(
     State(ingress): State<Arc<Ingress>>,
@@ -56,10 +45,11 @@ pub(super) async fn around(
 
 async fn answer(ingress: &Ingress, request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let peer = request.extensions().get::<Peer>().copied();
-    let response = if peer.is_none_or(Peer::is_this_machine) {
+    let peer = request.extensions().get::<Arc<Peer>>();
+    let response = match turn_away(ingress, peer.map(AsRef::as_ref), request.headers()) {
+        Some(refusal) => refusal.into_response(),
         // A panic is this request's own fault; the connection's other requests go on.
-        AssertUnwindSafe(next.run(request))
+        None => AssertUnwindSafe(next.run(request))
             .catch_unwind()
             .await
             .unwrap_or_else(|_| {
@@ -69,13 +59,7 @@ async fn answer(ingress: &Ingress, request: Request, next: Next) -> Response {
                     "central has a fault; its log says more",
                 )
                 .into_response()
-            })
-    } else {
-        Refusal::new(
-            ProblemKind::Unauthenticated,
-            "plain HTTP is answered to this machine only, until agents have certificates",
-        )
-        .into_response()
+            }),
     };
     let status = response.status().as_u16();
     let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -86,6 +70,26 @@ async fn answer(ingress: &Ingress, request: Request, next: Next) -> Response {
         "answered"
     );
     response
+}
+
+/// What nothing is done for, whatever is asked.
+fn turn_away(ingress: &Ingress, peer: Option<&Peer>, headers: &HeaderMap) -> Option<Refusal> {
+    let over_tls = ingress
+        .door
+        .as_ref()
+        .is_some_and(|door| door.way == Way::Tls);
+    if !over_tls && peer.is_some_and(|peer| !peer.is_this_machine()) {
+        let detail = "plain HTTP is answered to this machine only";
+        return Some(Refusal::new(ProblemKind::Unauthenticated, detail));
+    }
+    if client_cert::is_claimed(headers) && !peer.is_some_and(Peer::speaks_for_others) {
+        tracing::warn!("somebody who may not speak for agents sent Client-Cert");
+        let detail = "Client-Cert and Client-Cert-Chain are believed from proxies that central's \
+                      settings name, and from nobody else; whoever stands in between must take \
+                      them away";
+        return Some(Refusal::new(ProblemKind::Malformed, detail).and_hang_up());
+    }
+    None
 }
 
 /// The caller's, where it is a plain token, so that both logs show the same; else a new one.
@@ -112,13 +116,6 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_this_machine_is_answered() {
-        let here = |text: &str| Peer(text.parse().unwrap()).is_this_machine();
-        assert!(here("127.0.0.1") && here("127.8.8.8") && here("::1") && here("::ffff:127.0.0.1"));
-        assert!(!here("10.0.0.1") && !here("::ffff:10.0.0.1") && !here("fe80::1"));
-    }
 
     #[test]
     fn a_request_id_is_taken_over_only_as_a_token() {

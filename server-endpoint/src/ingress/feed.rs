@@ -9,7 +9,7 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use branchline_protocol::limits::FEED_WAIT;
 use branchline_protocol::problem::ProblemKind;
-use http::HeaderMap;
+use http::request::Parts;
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -25,10 +25,10 @@ pub(super) struct FeedQuery {
 
 pub(super) async fn read(
     State(ingress): State<Arc<Ingress>>,
-    headers: HeaderMap,
+    parts: Parts,
     query: Result<Query<FeedQuery>, QueryRejection>,
 ) -> Result<Response, Refusal> {
-    let agent = admission::admit(&ingress, &headers).await?;
+    let agent = admission::admit(&ingress, &parts).await?;
     let Query(query) = query.map_err(|fault| {
         Refusal::new(
             ProblemKind::Malformed,
@@ -38,6 +38,8 @@ pub(super) async fn read(
     let wait = Duration::from_secs(query.wait.unwrap_or(0)).min(FEED_WAIT);
     let deadline = Instant::now() + wait;
     let mut bell = ingress.bulletin.listen(&agent.branch);
+    let held = ingress.listening.enter(agent.id);
+    let mut dismissed = false;
     loop {
         // News from here on ring, so that none can slip in between reading and waiting.
         bell.mark_unchanged();
@@ -45,14 +47,19 @@ pub(super) async fn read(
             .ledger
             .feed(agent.branch.clone(), query.after.clone())
             .await?;
-        let over = Instant::now() >= deadline || ingress.stopping.is_cancelled();
+        let over = dismissed || Instant::now() >= deadline || ingress.stopping.is_cancelled();
         if over || page.rewound || !page.events.is_empty() {
-            return answer::json(&headers, &answer::feed_reply(page));
+            return answer::json(&parts.headers, &answer::feed_reply(page));
         }
         tokio::select! {
             _ = bell.changed() => {}
             () = tokio::time::sleep_until(deadline) => {}
             () = ingress.stopping.cancelled() => {}
+            // Revoked, perhaps: then this is not answered with news. Or there is a newer request.
+            () = held.dismissed() => {
+                admission::admit(&ingress, &parts).await?;
+                dismissed = true;
+            }
         }
     }
 }

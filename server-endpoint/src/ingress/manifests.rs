@@ -8,7 +8,7 @@ use axum::response::Response;
 use branchline_protocol::limits::{ANNOUNCED_FILES, SECTION_CHUNKS};
 use branchline_protocol::manifest::{Announcement, AnnouncementReply};
 use branchline_protocol::problem::ProblemKind;
-use http::HeaderMap;
+use http::request::Parts;
 
 use super::operations::LARGE_BYTES;
 use super::refusal::Refusal;
@@ -21,19 +21,16 @@ pub(super) async fn announce(
     request: Request,
 ) -> Result<Response, Refusal> {
     let (parts, mut body) = request.into_parts();
-    let answer = take(&ingress, &parts.headers, &mut body).await;
+    let answer = take(&ingress, &parts, &mut body).await;
     if answer.is_err() && !body.is_end_stream() {
         ingress.tasks.spawn(body::linger(body));
     }
     answer
 }
 
-async fn take(
-    ingress: &Arc<Ingress>,
-    headers: &HeaderMap,
-    body: &mut Body,
-) -> Result<Response, Refusal> {
-    let agent = admission::admit(ingress, headers).await?;
+async fn take(ingress: &Arc<Ingress>, parts: &Parts, body: &mut Body) -> Result<Response, Refusal> {
+    let agent = admission::admit(ingress, parts).await?;
+    let headers = &parts.headers;
     let pass = ingress.admit_bulk(agent.id, 0)?;
     let (bytes, share) = body::read(ingress.bulk_bodies(), headers, body).await?;
     let announcement = if bytes.len() < LARGE_BYTES {

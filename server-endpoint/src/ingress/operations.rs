@@ -8,7 +8,7 @@ use axum::response::Response;
 use branchline_durable_sqlite::crash_point;
 use branchline_protocol::exchange::SubmissionReply;
 use branchline_protocol::problem::{Problem, ProblemKind};
-use http::HeaderMap;
+use http::request::Parts;
 
 use super::refusal::Refusal;
 use super::{Ingress, admission, answer, body, submission};
@@ -22,19 +22,16 @@ pub(super) async fn submit(
     request: Request,
 ) -> Result<Response, Refusal> {
     let (parts, mut body) = request.into_parts();
-    let answer = take(&ingress, &parts.headers, &mut body).await;
+    let answer = take(&ingress, &parts, &mut body).await;
     if answer.is_err() && !body.is_end_stream() {
         ingress.tasks.spawn(body::linger(body));
     }
     answer
 }
 
-async fn take(
-    ingress: &Arc<Ingress>,
-    headers: &HeaderMap,
-    body: &mut Body,
-) -> Result<Response, Refusal> {
-    let agent = admission::admit(ingress, headers).await?;
+async fn take(ingress: &Arc<Ingress>, parts: &Parts, body: &mut Body) -> Result<Response, Refusal> {
+    let agent = admission::admit(ingress, parts).await?;
+    let headers = &parts.headers;
     let (bytes, share) = body::read(ingress.control_bodies(), headers, body).await?;
     let append = if bytes.len() < LARGE_BYTES {
         submission::read(agent.id, bytes)?

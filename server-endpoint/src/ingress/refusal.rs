@@ -22,6 +22,8 @@ pub(super) struct Refusal {
     problem: Box<Problem>,
     /// The connection's place is needed for others.
     hangs_up: bool,
+    /// When to come back, where it is not the usual.
+    after: Option<Duration>,
 }
 
 impl Refusal {
@@ -35,12 +37,31 @@ impl Refusal {
         self
     }
 
+    /// The same, with a time to come back at.
+    pub(super) fn after(mut self, wait: Duration) -> Self {
+        self.after = Some(wait);
+        self
+    }
+
+    /// Whether it is central's own trouble rather than the sender's.
+    pub(super) fn is_ours(&self) -> bool {
+        self.problem.status >= 500
+    }
+
+    /// What it says, in one line.
+    pub(super) fn words(&self) -> String {
+        format!("{}: {}", self.problem.title, self.problem.detail)
+    }
+
     #[cfg(test)]
     pub(super) fn kind(&self) -> ProblemKind {
         self.problem.kind
     }
 
     fn retry_after(&self) -> Option<Duration> {
+        if self.after.is_some() {
+            return self.after;
+        }
         match self.problem.kind {
             ProblemKind::Busy => Some(BUSY_FOR),
             ProblemKind::Unavailable => Some(AWAY_FOR),
@@ -55,6 +76,7 @@ impl From<Problem> for Refusal {
         Self {
             problem: Box::new(problem),
             hangs_up: false,
+            after: None,
         }
     }
 }
@@ -90,7 +112,7 @@ impl IntoResponse for Refusal {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if let Some(after) = self.retry_after() {
-            headers.insert(RETRY_AFTER, after.as_secs().into());
+            headers.insert(RETRY_AFTER, after.as_secs().max(1).into());
         }
         if self.hangs_up {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -14,15 +14,22 @@ use central::{Answer, Central, Request, small_bounds};
 use faulty::FaultyLedger;
 
 mod bounds;
+mod branches;
 mod bulk_first;
 mod central;
+mod certificates;
 mod chunks;
 mod depot;
 mod faulty;
 mod files;
 mod files_ledger;
+mod guarded;
+mod joining;
 mod no_identities;
+mod proxies;
 mod refusals;
+mod revoking;
+mod strangers;
 
 fn body_of(agent: &TestAgent, from: usize, to: usize) -> Vec<u8> {
     let submission = agent.submission(from, to);
@@ -199,7 +206,13 @@ async fn a_ledger_that_fails_is_said_in_the_right_words() {
 async fn plain_http_is_for_this_machine_only() {
     let listener = tokio::net::TcpListener::bind("0.0.0.0:0").await.unwrap();
     let vault = std::sync::Arc::new(crate::vault::FsVault::new("nowhere".into(), 0));
-    let refused = Server::with_stores(listener, FaultyLedger::panicking(), vault, small_bounds());
+    let refused = Server::with_stores(
+        listener,
+        FaultyLedger::panicking(),
+        vault,
+        None,
+        small_bounds(),
+    );
     let Err(ServeError::NotLoopback(_)) = refused else {
         panic!("a listener that other machines reach was taken");
     };

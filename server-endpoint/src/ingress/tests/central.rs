@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Server;
-use crate::ingress::Bounds;
+use crate::ingress::{Bounds, Door};
 use crate::ledger::Ledger;
 use crate::ledger::sqlite::SqliteLedger;
 use crate::testing::TestAgent;
@@ -68,7 +68,7 @@ impl Central {
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("none");
-        Self::on_both(ledger, vault, bounds, folder, path).await
+        Self::on_both(None, ledger, vault, bounds, folder, path).await
     }
 
     async fn on(
@@ -78,10 +78,23 @@ impl Central {
         path: PathBuf,
     ) -> Self {
         let vault = Arc::new(FsVault::new(folder.path().join("vault"), 0));
-        Self::on_both(ledger, vault, bounds, folder, path).await
+        Self::on_both(None, ledger, vault, bounds, folder, path).await
+    }
+
+    /// Agents prove who they are by certificates.
+    pub(super) async fn behind(
+        door: Door,
+        ledger: Arc<dyn Ledger>,
+        bounds: Bounds,
+        path: PathBuf,
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Arc::new(FsVault::new(folder.path().join("vault"), 0));
+        Self::on_both(Some(door), ledger, vault, bounds, folder, path).await
     }
 
     async fn on_both(
+        door: Option<Door>,
         ledger: Arc<dyn Ledger>,
         vault: Arc<dyn Vault>,
         bounds: Bounds,
@@ -89,7 +102,7 @@ impl Central {
         path: PathBuf,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = Server::with_stores(listener, ledger.clone(), vault, bounds).unwrap();
+        let server = Server::with_stores(listener, ledger.clone(), vault, door, bounds).unwrap();
         let address = server.address();
         let stopping = CancellationToken::new();
         let mut serving = JoinSet::new();
@@ -163,11 +176,16 @@ impl Request {
     }
 
     pub(super) fn post(path: &str, agent: &TestAgent, body: Vec<u8>) -> Self {
+        Self::bare("POST", path, body).from(agent)
+    }
+
+    /// From nobody in particular.
+    pub(super) fn bare(method: &str, path: &str, body: Vec<u8>) -> Self {
         let mut request = Self::get(path)
-            .from(agent)
+            .with("branchline-protocol", "1")
             .with("content-type", "application/json")
             .with("content-length", &body.len().to_string());
-        request.line = format!("POST {path} HTTP/1.1");
+        request.line = format!("{method} {path} HTTP/1.1");
         request.body = body;
         request
     }
@@ -181,6 +199,12 @@ impl Request {
         let mut request = self.without(name);
         request.headers.push((name.to_owned(), value.to_owned()));
         request
+    }
+
+    /// One more field of that name.
+    pub(super) fn and(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     pub(super) fn without(mut self, name: &str) -> Self {
@@ -221,8 +245,22 @@ impl Answer {
     pub(super) async fn read(connection: &mut (impl AsyncRead + Unpin)) -> Self {
         let started = Instant::now();
         let reading = tokio::time::timeout(PATIENCE, read_whole(connection));
-        let bytes = reading.await.unwrap_or_default();
+        let (bytes, _) = reading.await.unwrap_or_default();
         Self::parse(&bytes, started.elapsed())
+    }
+
+    /// Fails where the connection ends without an answer.
+    pub(super) async fn try_read(
+        connection: &mut (impl AsyncRead + Unpin),
+    ) -> std::io::Result<Self> {
+        let started = Instant::now();
+        let reading = tokio::time::timeout(PATIENCE, read_whole(connection));
+        let (bytes, fault) = reading.await?;
+        if end_of_head(&bytes).is_none() {
+            let ended = std::io::ErrorKind::UnexpectedEof;
+            return Err(fault.unwrap_or_else(|| ended.into()));
+        }
+        Ok(Self::parse(&bytes, started.elapsed()))
     }
 
     fn parse(bytes: &[u8], took: Duration) -> Self {
@@ -286,16 +324,19 @@ impl Answer {
     }
 }
 
-async fn read_whole(connection: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
+async fn read_whole(
+    connection: &mut (impl AsyncRead + Unpin),
+) -> (Vec<u8>, Option<std::io::Error>) {
     let mut bytes = Vec::new();
     let mut piece = vec![0; 16 * 1024];
-    while let Ok(read @ 1..) = connection.read(&mut piece).await {
-        bytes.extend_from_slice(&piece[..read]);
-        if whole(&bytes) {
-            break;
+    while !whole(&bytes) {
+        match connection.read(&mut piece).await {
+            Ok(read @ 1..) => bytes.extend_from_slice(&piece[..read]),
+            Ok(0) => break,
+            Err(fault) => return (bytes, Some(fault)),
         }
     }
-    bytes
+    (bytes, None)
 }
 
 fn end_of_head(bytes: &[u8]) -> Option<usize> {
