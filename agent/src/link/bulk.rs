@@ -239,6 +239,27 @@ impl BulkLink {
         request.body(body).ok()
     }
 
+    /// A request without a body, for tests of the way alone.
+    #[cfg(test)]
+    pub(super) async fn livez(&self) -> Result<(), Failure> {
+        let content = Content {
+            path: "/livez",
+            media_type: "application/json",
+            encoding: None,
+            digest: None,
+            parts: Vec::new(),
+        };
+        let connection = self.open().await?;
+        let mut timing = Timing {
+            took: Duration::ZERO,
+            held: Duration::ZERO,
+        };
+        self.on(connection, &content, &mut timing)
+            .await
+            .0
+            .map(|_| ())
+    }
+
     async fn open(&self) -> Result<Connection, Failure> {
         let distance = self.distance();
         let unacknowledged = self.patience().unacknowledged(distance);
