@@ -1,8 +1,14 @@
 //! A branch's agent as the tests of this crate need it: it makes operations and submissions, and
 //! knows its stream as a journal would.
 
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use branchline_protocol::chain::Position;
-use branchline_protocol::exchange::{Continues, Credentials, Health};
+use branchline_protocol::enrolment::Der;
+use branchline_protocol::exchange::{Continues, Health};
 use branchline_protocol::id::{
     AgentId, BranchCode, Digest, OperationId, StreamId, TicketId, TicketNumber,
 };
@@ -12,6 +18,8 @@ use branchline_protocol::operation::{
 };
 use branchline_protocol::time::UnixMillis;
 
+use crate::authority::{self, Authority};
+use crate::config;
 use crate::ledger::{Acknowledged, AgentRecord, Append, Appended, Batch, Ledger, NewAgent, now};
 
 /// A time at the branch.
@@ -19,7 +27,7 @@ pub(crate) const FILED_AT: &str = "2026-11-21T09:12:00.250+01:00";
 
 #[derive(Debug, Clone)]
 pub(crate) struct TestAgent {
-    pub(crate) credentials: Credentials,
+    pub(crate) id: AgentId,
     pub(crate) branch: BranchCode,
     pub(crate) ordinal: u16,
     pub(crate) stream: StreamId,
@@ -86,39 +94,47 @@ pub(crate) fn withdrawal(word: &str, of: &str) -> Vec<u8> {
     encode(word, Body::TicketWithdrawn(body))
 }
 
+/// The authority of all tests.
+pub(crate) fn authority() -> Arc<Authority> {
+    static MADE: LazyLock<Arc<Authority>> = LazyLock::new(|| {
+        let folder = tempfile::tempdir().unwrap();
+        new_authority(folder.path())
+    });
+    MADE.clone()
+}
+
+/// Another one. What it needs it has read by now.
+pub(crate) fn new_authority(folder: &Path) -> Arc<Authority> {
+    let folder = folder.join(authority::FOLDER);
+    let names = ["localhost".to_owned()];
+    Authority::init(&folder, &names, now()).unwrap();
+    let (tls, settings) = (config::Tls::default(), config::Authority::default());
+    Authority::open(&folder, &tls, &settings).unwrap()
+}
+
 impl TestAgent {
     /// Registers the next agent of a branch.
     pub(crate) async fn register(ledger: &dyn Ledger, branch: &str) -> Self {
         let branch: BranchCode = branch.parse().unwrap();
         let mut random = [0; 10];
         getrandom::fill(&mut random).unwrap();
-        let credentials = Credentials {
-            agent: AgentId::from_parts(1_700_000_000_000, random),
-            secret: *blake3::hash(&random).as_bytes(),
-        };
         let registered = ledger
             .register_agent(NewAgent {
-                id: credentials.agent,
+                id: AgentId::from_parts(1_700_000_000_000, random),
                 branch: branch.clone(),
                 branch_name: None,
-                secret_hash: credentials.secret_hash(),
+                secret_hash: Digest([0; 32]),
                 at: now(),
             })
             .await
             .unwrap();
-        Self {
-            credentials,
-            ..Self::of(&registered)
-        }
+        Self::of(&registered)
     }
 
-    /// The agent of a record, with a secret of zeros.
+    /// The agent of a record.
     pub(crate) fn of(record: &AgentRecord) -> Self {
         Self {
-            credentials: Credentials {
-                agent: record.id,
-                secret: [0; 32],
-            },
+            id: record.id,
             branch: record.branch.clone(),
             ordinal: record.ordinal,
             stream: stream_id(&format!("{} 1", record.id)),
@@ -126,6 +142,29 @@ impl TestAgent {
             cursor: None,
             journal: Vec::new(),
         }
+    }
+
+    /// A certificate of its own by the authority of all tests, as a proxy passes it on. No ledger has
+    /// heard of it.
+    pub(crate) fn passed_on(&self) -> String {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        let request = params.serialize_request(&key).unwrap();
+        let request = Der::new(request.der().to_vec()).unwrap();
+        let request = Authority::read_request(&request).unwrap();
+        let record = AgentRecord {
+            id: self.id,
+            branch: self.branch.clone(),
+            ordinal: self.ordinal,
+            secret_hash: None,
+            registered_at: now(),
+            revoked_at: None,
+            certificate_until: None,
+            trust: None,
+            contact: None,
+        };
+        let issued = authority().issue(&request, &record, now()).unwrap();
+        format!(":{}:", STANDARD.encode(issued.chain[0].as_bytes()))
     }
 
     /// The position after the journal's first `count` operations.
@@ -175,7 +214,7 @@ impl TestAgent {
             bounds.push(start..body.len());
         }
         Append {
-            agent: self.credentials.agent,
+            agent: self.id,
             stream: self.stream,
             continues: self.continues,
             after: self.position(from),

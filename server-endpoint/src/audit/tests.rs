@@ -20,7 +20,7 @@ fn ledger() -> (SqliteLedger, tempfile::TempDir, std::path::PathBuf) {
 fn header(agent: &TestAgent) -> String {
     let header = json!({
         "export": "branchline-digest-1",
-        "agent": agent.credentials.agent,
+        "agent": agent.id,
         "branch": agent.branch,
     });
     format!("{header}\n")

@@ -51,8 +51,6 @@ async fn too_large_is_said_before_the_body_comes() {
 async fn a_sender_that_does_not_listen_while_it_sends_gets_its_answer_too() {
     let central = Central::bounded(Bounds::default()).await;
     let agent = central.agent("LYN").await;
-    let mut liar = agent.clone();
-    liar.credentials.secret[0] ^= 1;
     let large = vec![b' '; 2 * SUBMISSION_BYTES];
     let cases = [
         (
@@ -60,8 +58,8 @@ async fn a_sender_that_does_not_listen_while_it_sends_gets_its_answer_too() {
             ProblemKind::TooLarge,
         ),
         (
-            Request::submission(&liar, large.clone()),
-            ProblemKind::WrongSecret,
+            Request::submission(&agent, large.clone()).without("client-cert"),
+            ProblemKind::Unauthenticated,
         ),
         (
             Request::submission(&agent, large).without("branchline-protocol"),
@@ -79,10 +77,10 @@ async fn a_sender_that_does_not_listen_while_it_sends_gets_its_answer_too() {
 #[tokio::test]
 async fn who_speaks_is_asked_before_the_body_comes() {
     let central = Central::bounded(Bounds::default()).await;
-    let mut liar = central.agent("LYN").await;
-    liar.credentials.secret[0] ^= 1;
-    let answer = central.ask(announcing(&liar, "1000000")).await;
-    answer.assert_problem(ProblemKind::WrongSecret, "liar");
+    let nobody = central.agent("LYN").await;
+    let request = announcing(&nobody, "1000000").without("client-cert");
+    let answer = central.ask(request).await;
+    answer.assert_problem(ProblemKind::Unauthenticated, "nobody");
     assert_quick(&answer);
 }
 

@@ -102,7 +102,7 @@ async fn the_feed_is_the_certificates_branchs_whatever_the_cursor() {
     // Nor does naming the branch or the agent help.
     let claims = feed("")
         .with("x-branch", "LYN")
-        .with("authorization", &victim.agent.credentials.to_header())
+        .with("authorization", &format!("Bearer {}", victim.id()))
         .with("x-forwarded-for", "10.0.0.1")
         .with("x-client-cert", "anything")
         .with("x-ssl-client-s-dn", "CN=LYN");

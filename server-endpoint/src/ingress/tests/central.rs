@@ -13,10 +13,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Server;
-use crate::ingress::{Bounds, Door};
+use crate::ingress::{Bounds, Door, Way};
 use crate::ledger::Ledger;
 use crate::ledger::sqlite::SqliteLedger;
-use crate::testing::TestAgent;
+use crate::testing::{TestAgent, authority};
 use crate::vault::{FsVault, Vault};
 
 /// No answer takes as long, on however busy a machine.
@@ -31,6 +31,16 @@ pub(super) fn small_bounds() -> Bounds {
         headers_within: Duration::from_secs(1),
         write_stall: Duration::from_secs(1),
         ..Bounds::default()
+    }
+}
+
+/// Over plain HTTP, with certificates passed on.
+fn open_door() -> Door {
+    Door {
+        authority: authority(),
+        way: Way::InsecureLoopback,
+        proxies: Vec::new(),
+        grace: Duration::ZERO,
     }
 }
 
@@ -68,7 +78,7 @@ impl Central {
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("none");
-        Self::on_both(None, ledger, vault, bounds, folder, path).await
+        Self::on_both(open_door(), ledger, vault, bounds, folder, path).await
     }
 
     async fn on(
@@ -78,7 +88,7 @@ impl Central {
         path: PathBuf,
     ) -> Self {
         let vault = Arc::new(FsVault::new(folder.path().join("vault"), 0));
-        Self::on_both(None, ledger, vault, bounds, folder, path).await
+        Self::on_both(open_door(), ledger, vault, bounds, folder, path).await
     }
 
     /// Agents prove who they are by certificates.
@@ -90,11 +100,11 @@ impl Central {
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let vault = Arc::new(FsVault::new(folder.path().join("vault"), 0));
-        Self::on_both(Some(door), ledger, vault, bounds, folder, path).await
+        Self::on_both(door, ledger, vault, bounds, folder, path).await
     }
 
     async fn on_both(
-        door: Option<Door>,
+        door: Door,
         ledger: Arc<dyn Ledger>,
         vault: Arc<dyn Vault>,
         bounds: Bounds,
@@ -102,7 +112,8 @@ impl Central {
         path: PathBuf,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = Server::with_stores(listener, ledger.clone(), vault, door, bounds).unwrap();
+        let server =
+            Server::with_stores(listener, ledger.clone(), vault, Some(door), bounds).unwrap();
         let address = server.address();
         let stopping = CancellationToken::new();
         let mut serving = JoinSet::new();
@@ -191,7 +202,7 @@ impl Request {
     }
 
     pub(super) fn from(self, agent: &TestAgent) -> Self {
-        self.with("authorization", &agent.credentials.to_header())
+        self.with("client-cert", &agent.passed_on())
             .with("branchline-protocol", "1")
     }
 

@@ -8,7 +8,7 @@ use rcgen::KeyPair;
 
 use super::body_of;
 use super::central::Request;
-use super::guarded::{Guarded, Identity, Joined, days, deed, new_authority, post};
+use super::guarded::{Guarded, Identity, Joined, days, deed, post};
 use crate::ledger::{CertificateState, now};
 use crate::testing::TestAgent;
 
@@ -132,8 +132,11 @@ async fn no_certificate_is_no_identity() {
     let joined = central.join("LYN").await;
     let none = Some(ProblemKind::Unauthenticated);
     assert_answered(&central, None, &joined.agent, none, none).await;
-    // A secret from before is nobody's either.
-    let request = Request::submission(&joined.agent, body_of(&joined.agent, 0, 0));
+    // What says who one is in other places says nothing here.
+    let request = Request::bare("POST", "/v1/operations", body_of(&joined.agent, 0, 0)).with(
+        "authorization",
+        &format!("Bearer {}.{}", joined.id(), "0".repeat(64)),
+    );
     let answer = central.ask(None, request).await;
     answer.assert_problem(ProblemKind::Unauthenticated, "a bearer secret");
     assert!(answer.header("www-authenticate").is_some());
@@ -218,7 +221,6 @@ async fn what_is_not_ours_ends_in_the_handshake() {
     let central = Guarded::start().await;
     let joined = central.join("LYN").await;
     let urn = format!("urn:branchline:agent:{}", joined.id());
-    let elsewhere = tempfile::tempdir().unwrap();
     let other = Guarded::start().await;
     let (foreign, ..) = other.sign(&joined.record, now().0);
     let not_its_key = Identity {
@@ -238,7 +240,6 @@ async fn what_is_not_ours_ends_in_the_handshake() {
         chain: foreign.chain.clone(),
     };
     mixed.chain.push(joined.identity.chain[1].clone());
-    drop(new_authority(elsewhere.path()));
     let cases = [
         ("self-signed", Identity::self_signed(&[urn.as_str()])),
         ("another CA", foreign),

@@ -203,10 +203,7 @@ async fn p8_bodies_are_bounded_and_said_to_be() {
             good().with("content-encoding", "zstd"),
             ProblemKind::UnsupportedMedia,
         ),
-        (
-            good().without("authorization"),
-            ProblemKind::Unauthenticated,
-        ),
+        (good().without("client-cert"), ProblemKind::Unauthenticated),
         (
             good().without("branchline-protocol"),
             ProblemKind::UnsupportedVersion,

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use branchline_protocol::exchange::Credentials;
 use branchline_protocol::id::{AgentId, BranchCode, FileId, Seq, StreamId, TicketNumber};
 use branchline_protocol::manifest::ChunkRef;
 use branchline_protocol::time::UnixMillis;
@@ -45,12 +44,11 @@ impl FaultyLedger {
 
     pub(super) fn slow_agent() -> AgentRecord {
         let id = AgentId::from_bytes([5; 16]);
-        let secret = [0; 32];
         AgentRecord {
             id,
             branch: "LYN".parse().unwrap(),
             ordinal: 1,
-            secret_hash: Some(Credentials { agent: id, secret }.secret_hash()),
+            secret_hash: None,
             registered_at: UnixMillis(0),
             revoked_at: None,
             certificate_until: None,

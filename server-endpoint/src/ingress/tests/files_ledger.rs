@@ -4,7 +4,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use branchline_protocol::exchange::Credentials;
 use branchline_protocol::id::{AgentId, BranchCode, FileId, Seq, StreamId, TicketNumber};
 use branchline_protocol::manifest::{ChunkRef, FileStanding, Standing};
 use branchline_protocol::time::UnixMillis;
@@ -49,12 +48,11 @@ fn key(agent: AgentId, chunk: ChunkRef) -> (AgentId, Vec<u8>) {
 }
 
 fn record(id: AgentId) -> AgentRecord {
-    let secret = [0; 32];
     AgentRecord {
         id,
         branch: "LYN".parse().unwrap(),
         ordinal: u16::from(id.as_bytes()[0]),
-        secret_hash: Some(Credentials { agent: id, secret }.secret_hash()),
+        secret_hash: None,
         registered_at: UnixMillis(0),
         revoked_at: None,
         certificate_until: None,
@@ -84,7 +82,7 @@ impl FilesLedger {
         let mut state = self.state();
         for chunk in chunks {
             let chunk = ChunkRef::of(chunk);
-            state.announced.insert(key(agent.credentials.agent, chunk));
+            state.announced.insert(key(agent.id, chunk));
         }
     }
 

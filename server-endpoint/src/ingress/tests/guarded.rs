@@ -22,14 +22,13 @@ use tokio_rustls::client::TlsStream;
 
 use super::central::{Answer, Central, Request, small_bounds};
 use crate::authority::{Authority, CertificateRequest};
-use crate::config;
 use crate::ingress::{Bounds, Door, Way};
 use crate::ledger::sqlite::SqliteLedger;
 use crate::ledger::{
     Actor, AgentRecord, CertificateSerial, Deed, Ledger, NewAgent, NewCertificate, NewToken, Proof,
     TokenFor, now,
 };
-use crate::testing::TestAgent;
+use crate::testing::{TestAgent, new_authority};
 
 /// The proxy that may speak for agents.
 pub(super) const PROXY: &str = "dmz1";
@@ -278,7 +277,7 @@ impl Guarded {
 
     /// A proxy's identity, as `cert issue-proxy` makes one.
     pub(super) fn proxy(&self, name: &str) -> Identity {
-        let folder = self.folder.path().join("authority");
+        let folder = self.folder.path().join(crate::authority::FOLDER);
         let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
         let issuing = read("issuing-1.pem");
         let by = KeyPair::from_pem(&read("issuing-1.key")).unwrap();
@@ -353,14 +352,6 @@ impl Joined {
     pub(super) fn id(&self) -> AgentId {
         self.record.id
     }
-}
-
-pub(super) fn new_authority(folder: &std::path::Path) -> Arc<Authority> {
-    let folder = folder.join("authority");
-    let names = ["localhost".to_owned()];
-    Authority::init(&folder, &names, now()).unwrap();
-    let (tls, settings) = (config::Tls::default(), config::Authority::default());
-    Authority::open(&folder, &tls, &settings).unwrap()
 }
 
 pub(super) async fn shake_hands(

@@ -1,4 +1,4 @@
-//! Identities for ledgers that have none.
+//! Identities for ledgers that know agents and nothing of certificates: any is good for its agent.
 
 /// Answers each verb with what `$answer` makes of the ledger.
 macro_rules! no_identities {
@@ -10,11 +10,9 @@ macro_rules! no_identities {
             revoke_token(_: u64, _: Deed) -> bool;
             enrol(_: Enrol) -> Enrolled;
             keep_certificate(_: NewCertificate) -> bool;
-            identify(_: AgentId, _: CertificateSerial) -> Option<Identified>;
             prove_certificate(_: AgentId, _: CertificateSerial, _: UnixMillis) -> ();
             certificates(_: AgentId) -> Vec<CertificateRecord>;
             revoke_agent(_: AgentId, _: Deed) -> bool;
-            revocations(_: Option<u64>) -> (u64, Vec<AgentId>);
             publish_trust(_: SignedTrust, _: Deed) -> ();
             record(_: Deed) -> ();
             trail(_: TrailFilter) -> Vec<TrailEntry>;
@@ -27,10 +25,23 @@ macro_rules! no_identities {
             use branchline_protocol::time::UnixMillis;
             use $crate::ledger::{
                 CertificateRecord, CertificateSerial, Deed, Enrol, Enrolled, Identified,
-                IdentityLedger, NewCertificate, NewToken, Pending, TokenRecord, TrailEntry,
+                IdentityLedger, Ledger, NewCertificate, NewToken, Pending, TokenRecord, TrailEntry,
                 TrailFilter,
             };
             impl IdentityLedger for $ledger {
+                fn identify(
+                    &self,
+                    agent: AgentId,
+                    _: CertificateSerial,
+                ) -> Pending<'_, Option<Identified>> {
+                    Box::pin(async move {
+                        let agent = Ledger::agent(self, agent).await?;
+                        Ok(agent.map(|agent| Identified { agent, certificate: None }))
+                    })
+                }
+                fn revocations(&self, _: Option<u64>) -> Pending<'_, (u64, Vec<AgentId>)> {
+                    Box::pin(async { Ok((0, Vec::new())) })
+                }
                 $(fn $verb(&self, $($arg: $of),*) -> Pending<'_, $gives> { ($answer)(self) })*
             }
         };

@@ -116,7 +116,7 @@ impl World {
         }
         writing.seal().await.unwrap();
         let keep = KeepChunks {
-            agent: self.agent.credentials.agent,
+            agent: self.agent.id,
             object,
             chunks: kept,
             at: now(),

@@ -41,7 +41,7 @@ pub(crate) async fn attaching_makes_a_file_that_waits(ledger: &impl Ledger) {
         ("f.pdf", "j.martin")
     );
     assert_eq!(found.attached_at.to_string(), FILED_AT);
-    assert_eq!(found.agent, agent.credentials.agent);
+    assert_eq!(found.agent, agent.id);
     assert_eq!(
         (&found.branch, &found.number),
         (&agent.branch, &agent.number(1))
@@ -79,7 +79,7 @@ pub(crate) async fn a_file_is_announced_brought_and_received(ledger: &impl Ledge
     let standing = announce(ledger, &agent, file.whole()).await;
     assert_eq!(standing, wanted(3, &[(0, 3)]));
     let asked = vec![chunk("b"), chunk("x")];
-    let wants = ledger.wants(agent.credentials.agent, asked).await.unwrap();
+    let wants = ledger.wants(agent.id, asked).await.unwrap();
     assert_eq!(wants, [Want::Wanted, Want::NotAnnounced]);
 
     let kept = bring(ledger, &agent, "one", &[chunk("b"), chunk("x")]).await;
@@ -91,10 +91,7 @@ pub(crate) async fn a_file_is_announced_brought_and_received(ledger: &impl Ledge
         record(ledger, &file).await.held_bytes,
         u64::from(chunk("b").size())
     );
-    let wants = ledger
-        .wants(agent.credentials.agent, vec![chunk("b")])
-        .await
-        .unwrap();
+    let wants = ledger.wants(agent.id, vec![chunk("b")]).await.unwrap();
     assert_eq!(wants, [Want::Held]);
 
     let kept = bring(ledger, &agent, "two", &[chunk("a"), chunk("b"), chunk("c")]).await;
@@ -124,7 +121,7 @@ pub(crate) async fn a_file_of_nobody_or_of_another_agent_is_not_attached(ledger:
             let standing = announce(ledger, agent, file.whole()).await;
             assert_eq!(standing, Standing::NotAttached);
         }
-        let wants = ledger.wants(agent.credentials.agent, file.chunks.clone());
+        let wants = ledger.wants(agent.id, file.chunks.clone());
         assert_eq!(wants.await.unwrap(), [Want::NotAnnounced]);
     }
     assert_eq!(record(ledger, &file).await.count, None);
@@ -184,7 +181,7 @@ pub(crate) async fn a_manifest_that_cannot_be_the_files_is_refused_and_changes_n
             wanted(2, &[(0, 2)])
         );
     }
-    let wants = ledger.wants(agent.credentials.agent, vec![chunk("x"), chunk("c")]);
+    let wants = ledger.wants(agent.id, vec![chunk("x"), chunk("c")]);
     assert_eq!(wants.await.unwrap(), [Want::NotAnnounced; 2]);
     assert_eq!(announce(ledger, &agent, whole).await, wanted(4, &[(0, 4)]));
 }
@@ -274,7 +271,7 @@ pub(crate) async fn what_central_holds_does_not_come_again(ledger: &impl Ledger)
     attach(ledger, &mut paris, &private, "h").await;
     let announced = announce_within(ledger, &paris, vec![private.whole()], own).await;
     assert_eq!(announced.files[0].standing, wanted(3, &[(0, 3)]));
-    let wants = ledger.wants(paris.credentials.agent, private.chunks.clone());
+    let wants = ledger.wants(paris.id, private.chunks.clone());
     assert_eq!(wants.await.unwrap(), [Want::Wanted; 3]);
     let kept = bring(ledger, &paris, "two", &private.chunks).await;
     assert_eq!((kept.used, kept.received), (3, vec![private.id]));

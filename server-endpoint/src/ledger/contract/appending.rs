@@ -142,7 +142,7 @@ pub(crate) async fn a_stream_belongs_to_one_agent(ledger: &impl Ledger) {
     let appended = forked.append(ledger, 0, 0).await;
     assert!(matches!(appended, Appended::Gap { .. }), "{appended:?}");
     let mut stranger = other.clone();
-    stranger.credentials.agent = branchline_protocol::id::AgentId::from_bytes([9; 16]);
+    stranger.id = branchline_protocol::id::AgentId::from_bytes([9; 16]);
     let appended = stranger.append(ledger, 0, 1).await;
     assert!(matches!(appended, Appended::UnknownAgent), "{appended:?}");
 }

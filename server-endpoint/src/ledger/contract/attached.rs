@@ -94,7 +94,7 @@ pub(crate) async fn attach(
     file: &TestFile,
     word: &str,
 ) {
-    let ticket = format!("ticket of {}", agent.credentials.agent);
+    let ticket = format!("ticket of {}", agent.id);
     let from = agent.journal.len();
     if from == 0 {
         agent.file(&[&ticket], 1);
@@ -124,7 +124,7 @@ pub(crate) async fn announce_within(
     bounds: UploadBounds,
 ) -> Announced {
     let announce = Announce {
-        agent: agent.credentials.agent,
+        agent: agent.id,
         sections,
         bounds,
         at: now(),
@@ -167,7 +167,7 @@ pub(crate) async fn bring_at(
         Some(kept)
     });
     let keep = KeepChunks {
-        agent: agent.credentials.agent,
+        agent: agent.id,
         object: object(name),
         chunks: places.collect(),
         at,

@@ -63,10 +63,7 @@ pub(crate) async fn nobody_brings_what_it_has_not_announced(ledger: &impl Ledger
     let mut smaller = chunk("p");
     smaller.1 -= 1;
     let chunks = [chunk("a"), chunk("p"), smaller, chunk("x")];
-    let wants = ledger
-        .wants(paris.credentials.agent, chunks.to_vec())
-        .await
-        .unwrap();
+    let wants = ledger.wants(paris.id, chunks.to_vec()).await.unwrap();
     let expected = [
         Want::NotAnnounced,
         Want::Wanted,
@@ -79,10 +76,7 @@ pub(crate) async fn nobody_brings_what_it_has_not_announced(ledger: &impl Ledger
     assert_eq!(places(ledger, &file).await, [None]);
     // Nor does one learn what central holds.
     bring(ledger, &lyon, "two", &file.chunks).await;
-    let wants = ledger
-        .wants(paris.credentials.agent, vec![chunk("a")])
-        .await
-        .unwrap();
+    let wants = ledger.wants(paris.id, vec![chunk("a")]).await.unwrap();
     assert_eq!(wants, [Want::NotAnnounced]);
     let stranger = branchline_protocol::id::AgentId::from_bytes([9; 16]);
     let wants = ledger.wants(stranger, vec![chunk("a")]).await.unwrap();

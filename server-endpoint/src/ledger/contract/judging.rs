@@ -179,7 +179,7 @@ pub(crate) async fn an_upload_that_does_not_come_is_given_up(ledger: &impl Ledge
     assert_eq!((given_up.count, given_up.held_bytes), (None, 0));
     assert!(ledger.chunks_of(file.id, 0, 9).await.unwrap().is_empty());
     let asked = vec![chunk("a"), chunk("b"), chunk("s")];
-    let wants = ledger.wants(agent.credentials.agent, asked).await.unwrap();
+    let wants = ledger.wants(agent.id, asked).await.unwrap();
     assert_eq!(wants, [Want::NotAnnounced, Want::Held, Want::Wanted]);
     assert!(
         ledger

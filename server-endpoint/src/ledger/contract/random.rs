@@ -138,7 +138,7 @@ impl<L: Ledger> Run<'_, L> {
         let branch = self.agents[agent].branch.clone();
         println!("agent {agent} announces {from}..{to} of file {index}, for its branch: {own}");
         let announce = Announce {
-            agent: self.agents[agent].credentials.agent,
+            agent: self.agents[agent].id,
             sections: vec![section.clone()],
             bounds: UploadBounds {
                 scope: if own {

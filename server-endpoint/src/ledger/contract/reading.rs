@@ -88,12 +88,7 @@ pub(crate) async fn agents_are_registered_and_heard_of(ledger: &impl Ledger) {
     let second = TestAgent::register(ledger, "LYN").await;
     TestAgent::register(ledger, "PAR").await;
     assert_eq!((first.ordinal, second.ordinal), (1, 2));
-    let known = ledger
-        .agent(first.credentials.agent)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(known.secret_hash, Some(first.credentials.secret_hash()));
+    let known = ledger.agent(first.id).await.unwrap().unwrap();
     assert_eq!((known.trust, known.certificate_until), (None, None));
     assert_eq!(known.contact, None);
     let nobody = branchline_protocol::id::AgentId::from_bytes([9; 16]);
@@ -111,7 +106,7 @@ pub(crate) async fn agents_are_registered_and_heard_of(ledger: &impl Ledger) {
     ));
     // An answer that acknowledges nothing is a contact too.
     let contact = ledger
-        .agent(first.credentials.agent)
+        .agent(first.id)
         .await
         .unwrap()
         .unwrap()

@@ -35,7 +35,7 @@ async fn a_crash_between_two_steps_leaves_the_files_in_order() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let (agent, file) = agent_with(&ledger, "LYN", "f", &names).await;
     let announce_whole = Announce {
-        agent: agent.credentials.agent,
+        agent: agent.id,
         sections: vec![file.whole()],
         bounds: WIDE,
         at: now(),
@@ -80,7 +80,7 @@ async fn what_was_attached_before_central_knew_files_waits() {
     let path = folder.path().join(FILE_NAME);
     let ledger = SqliteLedger::open(&path).unwrap();
     let (mut agent, file) = agent_with(&ledger, "LYN", "f", &["a", "b"]).await;
-    let ticket = format!("ticket of {}", agent.credentials.agent);
+    let ticket = format!("ticket of {}", agent.id);
     let huge = attachment("huge", &ticket, u64::MAX, file.root);
     agent.journal.push(huge);
     agent.submit(&ledger, 2, 3).await;

@@ -76,14 +76,14 @@ async fn a_ledger_of_before_is_brought_along_whole() {
     }
     agent.file(&["t"], 1);
     let held = agent.submit_all(&ledger).await;
-    let known = ledger.agent(agent.credentials.agent).await.unwrap();
+    let known = ledger.agent(agent.id).await.unwrap();
     drop(ledger);
 
     let old = folder.path().join("old.db");
     older(&path, &old, 2);
 
     let ledger = SqliteLedger::open(&old).unwrap();
-    let brought = ledger.agent(agent.credentials.agent).await.unwrap();
+    let brought = ledger.agent(agent.id).await.unwrap();
     assert_eq!(format!("{brought:?}"), format!("{known:?}"));
     let code = agent.branch.clone();
     let page = ledger.feed(code.clone(), Some(held.news.cursor)).await;
