@@ -14,13 +14,17 @@ use crate::config::{Config, ConfigError};
 use crate::ledger::LedgerError;
 use crate::ledger::sqlite::{self, SqliteLedger};
 
+mod acting;
+mod agent;
 mod audit;
+mod authority;
 mod branch;
 mod files;
 mod init;
 mod output;
 mod serve;
 mod tickets;
+mod token;
 
 /// Central of Branchline: takes what branches filed, once and in order.
 #[derive(Debug, Parser)]
@@ -41,13 +45,20 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make the data directory, the ledger and a commented server.toml; can be repeated
-    Init,
+    /// Make the data directory, the ledger, the certificate authority and a commented server.toml; can
+    /// be repeated
+    Init(init::InitArgs),
     /// Answer agents until SIGTERM or SIGINT
     Serve(serve::ServeArgs),
-    /// Register agents for branches
+    /// Make branches, and see their agents
     #[command(subcommand)]
     Branch(branch::BranchCommand),
+    /// Make and take back tokens, with which agents join
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Look at agents, and revoke them
+    #[command(subcommand)]
+    Agent(agent::AgentCommand),
     /// Look at tickets
     #[command(subcommand)]
     Tickets(tickets::TicketsCommand),
@@ -120,9 +131,11 @@ impl Cli {
     pub fn execute(self) -> ExitCode {
         let data_dir = self.data_dir;
         let done = match self.command {
-            Command::Init => init::execute(&data_dir),
+            Command::Init(args) => init::execute(&data_dir, &args),
             Command::Serve(args) => serve::execute(&data_dir, &args),
             Command::Branch(command) => branch::execute(&data_dir, command),
+            Command::Token(command) => token::execute(&data_dir, command),
+            Command::Agent(command) => agent::execute(&data_dir, command),
             Command::Tickets(command) => tickets::execute(&data_dir, command),
             Command::Files(command) => files::execute(&data_dir, command),
             Command::Audit(args) => audit::execute(&data_dir, &args),

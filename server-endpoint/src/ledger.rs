@@ -117,7 +117,28 @@ pub trait Ledger: FileLedger + IdentityLedger {
     fn ready(&self) -> Pending<'_, ()>;
 }
 
-/// This process's clock, as the ledger records it.
+/// This process's clock, as the ledger records it and TLS reads it.
 pub fn now() -> UnixMillis {
-    UnixMillis(jiff::Timestamp::now().as_millisecond())
+    UnixMillis(
+        jiff::Timestamp::now()
+            .as_millisecond()
+            .saturating_add(clock_offset()),
+    )
+}
+
+/// How far tests have this process's clock off, in milliseconds: `BRANCHLINE_CLOCK_OFFSET`, in seconds.
+#[cfg(debug_assertions)]
+fn clock_offset() -> i64 {
+    static OFFSET: std::sync::OnceLock<i64> = std::sync::OnceLock::new();
+    *OFFSET.get_or_init(|| {
+        let seconds = std::env::var("BRANCHLINE_CLOCK_OFFSET").ok();
+        let seconds = seconds.and_then(|seconds| seconds.parse::<i64>().ok());
+        seconds.unwrap_or(0).saturating_mul(1_000)
+    })
+}
+
+/// In a release the clock is the machine's.
+#[cfg(not(debug_assertions))]
+const fn clock_offset() -> i64 {
+    0
 }

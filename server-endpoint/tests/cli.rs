@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
+use branchline_protocol::enrolment::Token;
 use serde_json::Value;
 
 struct Central(tempfile::TempDir);
@@ -23,6 +24,13 @@ impl Central {
         let central = Self::new();
         central.ok(&["init"]);
         central
+    }
+
+    /// Registers an agent of LYN without a certificate.
+    fn registered(&self, file: &str) -> toml::Table {
+        self.ok(&["branch", "add", "LYN", "--registration", file]);
+        let text = std::fs::read_to_string(self.path(file)).unwrap();
+        text.parse().unwrap()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -189,8 +197,7 @@ fn a_registration_is_written_once_and_read_by_its_owner_alone() {
         2,
         &["no/r.toml"],
     );
-    let second = central.ok(&["branch", "add", "LYN"]);
-    let second: toml::Table = second.parse().unwrap();
+    let second = central.registered("second.toml");
     assert_eq!(second["ordinal"].as_integer(), Some(2));
     for bad in ["lyn", "L", "LYN2", ""] {
         central.fails(&["branch", "add", bad], 2, &["branch code"]);
@@ -232,7 +239,7 @@ fn serve_listens_to_this_machine_only_and_stops_in_good_order() {
     central.fails(&["serve", "--listen", &serving.address], 75, &["try again"]);
     // All of it while the server runs.
     central.ok(&["branch", "add", "LYN"]);
-    assert!(central.ok(&["branch", "list"]).contains("never"));
+    assert!(central.ok(&["branch", "list"]).contains("no agent yet"));
     assert_eq!(central.ok(&["tickets", "list"]), "no tickets\n");
     assert_eq!(
         serving.stop(),
@@ -262,7 +269,7 @@ fn what_cannot_be_shown_is_said() {
 #[test]
 fn the_audit_answers_with_its_exit_code() {
     let central = Central::initialised();
-    let registration: toml::Table = central.ok(&["branch", "add", "LYN"]).parse().unwrap();
+    let registration = central.registered("r.toml");
     let agent = registration["agent"].as_str().unwrap();
     let stream = "01939d2e-6f60-7c3a-8f6a-0a1b2c3d4e5f";
     let export = |acknowledged: u64| {
@@ -315,4 +322,126 @@ fn the_audit_answers_with_its_exit_code() {
         .write_all(export(0).as_bytes())
         .unwrap();
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_token_is_shown_once_and_stored_by_nobody() {
+    let central = Central::new();
+    central.ok(&["init", "--name", "central.example.org"]);
+    central.fails(
+        &["token", "create", "--branch", "LYN"],
+        2,
+        &["no branch LYN", "branch add"],
+    );
+    central.ok(&["branch", "add", "LYN", "--name", "Lyon"]);
+    let shown = central.ok(&["token", "create", "--branch", "LYN", "--uses", "3"]);
+    let token: Token = shown.parse().unwrap();
+    assert_eq!(shown.lines().count(), 1, "the token and nothing else");
+    assert_eq!(token.url, "https://central.example.org:8470");
+    let status: Value = serde_json::from_str(&central.ok(&["token", "list", "--json"])).unwrap();
+    assert_eq!(status[0]["branch"], "LYN");
+    assert_eq!(status[0]["uses"], 3);
+    assert_eq!(status[0]["state"], "good");
+    // Nowhere in the data directory, in no form that could be used.
+    let secret = shown.trim();
+    for entry in std::fs::read_dir(central.path("central")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let content = std::fs::read(&path).unwrap();
+            let found = content
+                .windows(40)
+                .any(|part| part == &secret.as_bytes()[5..45]);
+            assert!(!found, "{}", path.display());
+        }
+    }
+    assert!(central.ok(&["token", "revoke", "1"]).contains("taken back"));
+    central.fails(&["token", "revoke", "9"], 2, &["no token 9", "token list"]);
+    assert!(central.ok(&["token", "list"]).contains("revoked"));
+    central.ok(&["branch", "add", "LYN"]);
+    let with_url = ["--url", "https://gate.example.org"];
+    let other = central.ok(&[&["token", "create", "--branch", "LYN"][..], &with_url].concat());
+    assert_eq!(other.parse::<Token>().unwrap().url, with_url[1]);
+    std::fs::write(
+        central.path("central/server.toml"),
+        "[authority]\nurl = \"https://set.example.org:443\"\n",
+    )
+    .unwrap();
+    let other = central.ok(&["token", "create", "--branch", "LYN"]);
+    let other: Token = other.parse().unwrap();
+    assert_eq!(other.url, "https://set.example.org:443");
+    assert_eq!(other.anchor, token.anchor);
+}
+
+#[test]
+fn what_is_wrong_about_tokens_and_agents_is_said() {
+    let central = Central::initialised();
+    central.ok(&["branch", "add", "LYN"]);
+    for (arguments, words) in [
+        (&["token", "create"][..], &["--branch"][..]),
+        (&["token", "create", "--branch", "lyn"], &["capital"]),
+        (
+            &["token", "create", "--branch", "LYN", "--uses", "0"],
+            &["--uses"],
+        ),
+        (
+            &["token", "create", "--branch", "LYN", "--ttl", "72"],
+            &["--ttl", "72h"],
+        ),
+        (
+            &["token", "create", "--branch", "LYN", "--ttl", "400d"],
+            &["366d"],
+        ),
+        (
+            &["token", "create", "--branch", "LYN", "--url", "http://a"],
+            &["--url", "https://"],
+        ),
+        (
+            &["token", "create", "--agent", "LYN2"],
+            &["no agent LYN2", "agent list"],
+        ),
+        (&["token", "create", "--agent", "lyon"], &["LYN2"]),
+        (&["agent", "show", "LYN"], &["no agent LYN"]),
+        (&["agent", "revoke", "LYN"], &["no agent LYN"]),
+    ] {
+        central.fails(arguments, 2, words);
+    }
+    assert!(central.ok(&["agent", "list"]).contains("token create"));
+}
+
+#[test]
+fn an_agent_is_shown_and_revoked_by_what_people_call_it() {
+    let central = Central::initialised();
+    let registration = central.registered("r.toml");
+    let id = registration["agent"].as_str().unwrap();
+    for name in ["LYN", "LYN1", id] {
+        let shown: Value =
+            serde_json::from_str(&central.ok(&["agent", "show", name, "--json"])).unwrap();
+        assert_eq!(shown["agent"], id);
+        assert_eq!(shown["standing"], "good");
+    }
+    assert!(
+        central
+            .ok(&["agent", "revoke", "LYN", "--reason", "stolen"])
+            .contains("revoked")
+    );
+    let list: Value = serde_json::from_str(&central.ok(&["agent", "list", "--json"])).unwrap();
+    assert_eq!(list[0]["standing"], "revoked");
+    assert!(
+        central
+            .ok(&["agent", "show", "LYN"])
+            .contains("token create --agent LYN")
+    );
+}
+
+#[test]
+fn without_its_authority_or_with_keys_open_to_others_nothing_is_promised() {
+    let central = Central::initialised();
+    central.ok(&["branch", "add", "LYN"]);
+    let key = central.path("central/authority/issuing-1.key");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let words = ["issuing-1.key", "644", "(call IT)"];
+    central.fails(&["token", "create", "--branch", "LYN"], 70, &words);
+    std::fs::remove_dir_all(central.path("central/authority")).unwrap();
+    let words = ["branchline-server init", "(fix the input)"];
+    central.fails(&["token", "create", "--branch", "LYN"], 2, &words);
 }

@@ -13,15 +13,15 @@ use branchline_protocol::time::UnixMillis;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{Failure, block_on, init, open_ledger, output};
-use crate::ledger::{AgentRecord, BranchRecord, Ledger, NewAgent, now};
+use super::{Failure, acting, block_on, init, open_ledger, output};
+use crate::ledger::{AgentRecord, BranchRecord, IdentityLedger, Ledger, NewAgent, now};
 
 /// Characters in a branch's name.
 const NAME_CHARS: usize = 100;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BranchCommand {
-    /// Register an agent for a branch and write its registration, once
+    /// Make a branch, or give it another name
     Add(AddArgs),
     /// Show branches, their agents, and when each was last heard of
     List(ListArgs),
@@ -34,8 +34,9 @@ pub(super) struct AddArgs {
     /// What people call the branch
     #[arg(long)]
     name: Option<String>,
-    /// Write the registration to this new file, readable by you alone, rather than to standard output
-    #[arg(long, value_name = "FILE")]
+    /// Register an agent that has no certificate, and write its registration to this new file, readable
+    /// by you alone
+    #[arg(long, value_name = "FILE", hide = true)]
     registration: Option<PathBuf>,
 }
 
@@ -62,12 +63,21 @@ fn add(data_dir: &Path, args: AddArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::fix_input(format!("--name {fault}")));
     }
     let ledger = open_ledger(data_dir)?;
+    let Some(file) = args.registration.as_deref() else {
+        let code = args.code;
+        let deed = acting::deed(
+            "branch-added",
+            code.to_string(),
+            args.name.clone().unwrap_or_default(),
+        );
+        block_on(async { Ok(ledger.add_branch(code.clone(), args.name, deed).await?) })?;
+        output::line(&format!(
+            "branch {code}; `branchline-server token create --branch {code}` lets an agent join it"
+        ));
+        return Ok(ExitCode::SUCCESS);
+    };
     // The file first: an agent is registered only where its secret has a place to go.
-    let file = args
-        .registration
-        .as_deref()
-        .map(RegistrationFile::make)
-        .transpose()?;
+    let file = RegistrationFile::make(file)?;
     let credentials = make_credentials()?;
     let new = NewAgent {
         id: credentials.agent,
@@ -80,26 +90,19 @@ fn add(data_dir: &Path, args: AddArgs) -> Result<ExitCode, Failure> {
     let agent = match registered {
         Ok(agent) => agent,
         Err(failure) => {
-            if let Some(file) = file {
-                file.discard();
-            }
+            file.discard();
             return Err(failure);
         }
     };
     let text = registration(&agent, &credentials);
-    match file {
-        None => output::line(text.trim_end()),
-        Some(file) => {
-            let path = file.write(&text)?;
-            output::line(&format!(
-                "{}: agent {} ({}) is registered; its registration is in {}",
-                agent.branch,
-                agent.ordinal,
-                agent.id,
-                path.display()
-            ));
-        }
-    }
+    let path = file.write(&text)?;
+    output::line(&format!(
+        "{}: agent {} ({}) is registered; its registration is in {}",
+        agent.branch,
+        agent.ordinal,
+        agent.id,
+        path.display()
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -199,7 +202,7 @@ fn list(data_dir: &Path, args: &ListArgs) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     if branches.is_empty() {
-        output::line("no branches yet; register an agent with `branchline-server branch add CODE`");
+        output::line("no branches yet; make one with `branchline-server branch add CODE`");
         return Ok(ExitCode::SUCCESS);
     }
     let header = [
@@ -213,6 +216,14 @@ fn list(data_dir: &Path, args: &ListArgs) -> Result<ExitCode, Failure> {
     ];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     for branch in &branches {
+        if branch.agents.is_empty() {
+            let name = branch.name.as_deref().unwrap_or_default();
+            let mut row = vec![branch.code.to_string(), "-".to_owned()];
+            row.push("no agent yet".to_owned());
+            row.extend(["-"; 3].map(str::to_owned));
+            row.push(output::cell(name, 40));
+            rows.push(row);
+        }
         rows.extend(
             branch
                 .agents

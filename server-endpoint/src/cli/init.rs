@@ -1,4 +1,5 @@
-//! `init`: the data directory, the ledger, the vault and the settings. What is there is left as it is.
+//! `init`: the data directory, the ledger, the vault, the certificate authority and the settings. What is
+//! there is left as it is.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
@@ -6,12 +7,24 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::Args;
+
 use super::{Failure, output};
+use crate::authority::{Authority, FOLDER};
 use crate::config::{self, Config};
+use crate::ledger::now;
 use crate::ledger::sqlite::{self, SqliteLedger};
 use crate::vault::{self, FsVault, Vault};
 
-pub(super) fn execute(data_dir: &Path) -> Result<ExitCode, Failure> {
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    /// What agents call this server: a host name or address, for its certificate. Can be repeated; the
+    /// first is what tokens say
+    #[arg(long = "name", value_name = "HOST")]
+    names: Vec<String>,
+}
+
+pub(super) fn execute(data_dir: &Path, args: &InitArgs) -> Result<ExitCode, Failure> {
     make_directory(data_dir)?;
     let settings = data_dir.join(config::FILE_NAME);
     write_template(&settings)
@@ -21,10 +34,26 @@ pub(super) fn execute(data_dir: &Path) -> Result<ExitCode, Failure> {
     let made = !ledger.exists();
     drop(SqliteLedger::open(&ledger)?);
     make_vault(data_dir)?;
+    let authority = Authority::init(&data_dir.join(FOLDER), &args.names, now())?;
     sync_directory(data_dir)?;
     let state = if made { "made" } else { "was there already" };
     output::line(&format!("{} {state}", ledger.display()));
     output::line(&format!("settings are in {}", settings.display()));
+    let names = authority.names.join(", ");
+    if authority.made {
+        output::line(&format!("certificate authority made, for {names}"));
+        if args.names.is_empty() {
+            output::line(
+                "this server can be reached from this machine only; `cert names HOST` gives it a name \
+                 that agents can reach",
+            );
+        }
+    } else {
+        output::line(&format!(
+            "certificate authority was there already, for {names}"
+        ));
+    }
+    output::line(&format!("root certificate (SHA-256) {}", authority.root));
     Ok(ExitCode::SUCCESS)
 }
 

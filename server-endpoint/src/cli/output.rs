@@ -16,6 +16,11 @@ pub(super) fn error(text: &str) {
     let _ = writeln!(std::io::stderr(), "branchline-server: {}", safe(text));
 }
 
+/// Prints to standard error what goes beside the result and is no error.
+pub(super) fn aside(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", safe(text));
+}
+
 /// Prints JSON, indented for people who look and for diffs.
 pub(super) fn json(value: &impl Serialize) {
     let text = serde_json::to_string_pretty(value).unwrap_or_default();

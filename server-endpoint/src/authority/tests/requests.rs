@@ -41,11 +41,23 @@ fn weak_keys_are_refused_and_strong_ones_taken() {
     }
 }
 
+/// Where the part that is signed stands: behind the outer head, as long as its own head says.
+fn signed_part(request: &Der) -> std::ops::Range<usize> {
+    use x509_parser::prelude::FromDer;
+    let bytes = request.as_bytes();
+    let (_, read) =
+        x509_parser::certification_request::X509CertificationRequest::from_der(bytes).unwrap();
+    let signed = read.certification_request_info.raw;
+    let start = bytes.windows(signed.len()).position(|part| part == signed);
+    let start = start.unwrap();
+    start..start + signed.len()
+}
+
 #[test]
 fn a_request_for_somebody_elses_key_is_refused() {
     let key = KeyPair::generate().unwrap();
     let good = request(&key);
-    for at in 0..good.as_bytes().len() {
+    for at in signed_part(&good) {
         let mut bent = good.as_bytes().to_vec();
         bent[at] ^= 1;
         let bent = Authority::read_request(&Der::new(bent).unwrap());
