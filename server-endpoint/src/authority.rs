@@ -19,7 +19,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use branchline_protocol::enrolment::{Der, Fingerprint, TrustBundle};
+use branchline_protocol::enrolment::{Der, Fingerprint, SignedTrust, TrustBundle};
 use branchline_protocol::id::Digest;
 use branchline_protocol::problem::ErrorClass;
 use branchline_protocol::time::UnixMillis;
@@ -28,21 +28,27 @@ use crate::config;
 use crate::ledger::{AgentRecord, CertificateSerial};
 
 mod folder;
+mod holdings;
 mod init;
 mod loaded;
 mod make;
 mod presented;
 mod request;
+mod rollover;
 mod standing;
 mod tls;
+mod upkeep;
 
 #[cfg(test)]
 mod tests;
 
 pub use folder::FOLDER;
+pub use holdings::{Holding, HoldingKind, Part};
 pub use init::Initialised;
 pub use presented::{CertificateFault, Presented, PresentedAgent};
 pub use request::{CertificateRequest, RequestFault};
+pub use rollover::RolloverError;
+pub use upkeep::Tended;
 
 use loaded::{Live, Loaded};
 
@@ -262,6 +268,71 @@ impl Authority {
     /// come, not required; `reload` changes what is in it.
     pub fn server_config(&self) -> Arc<rustls::ServerConfig> {
         self.server_config.clone()
+    }
+}
+
+/// Changes to the folder, by commands. A running server takes them up by itself ([`Authority::tend`]).
+impl Authority {
+    /// Makes the next root; see [`rollover`]. Gives what to publish.
+    pub fn next_root(
+        folder: &Path,
+        root_key: Option<&Path>,
+        now: UnixMillis,
+    ) -> Result<SignedTrust, RolloverError> {
+        rollover::next_root(folder, root_key, now)
+    }
+
+    /// Has everything new come from the next root.
+    pub fn switch(folder: &Path, now: UnixMillis) -> Result<(), RolloverError> {
+        rollover::switch(folder, now)
+    }
+
+    /// Ends the old root. Gives what to publish.
+    pub fn retire_old(
+        folder: &Path,
+        root_key: Option<&Path>,
+        now: UnixMillis,
+    ) -> Result<SignedTrust, RolloverError> {
+        rollover::retire_old(folder, root_key, now)
+    }
+
+    /// Has agents trust the root of this given certificate (a PEM file), beside the server's own roots;
+    /// with none, those alone. Gives what to publish.
+    pub fn announce(
+        folder: &Path,
+        given: Option<&Path>,
+        root_key: Option<&Path>,
+    ) -> Result<SignedTrust, RolloverError> {
+        let given = given.map(loaded::given_root).transpose()?;
+        rollover::announce(folder, given, root_key)
+    }
+
+    /// Gives the server's own certificate other names. Gives them all.
+    pub fn rename(
+        folder: &Path,
+        names: &[String],
+        now: UnixMillis,
+    ) -> Result<Vec<String>, AuthorityError> {
+        upkeep::rename(folder, names, now)
+    }
+
+    /// A new certificate with its chain, and its key, both PEM, for a proxy that ends TLS in front of
+    /// central under these host names.
+    pub fn issue_proxy(
+        &self,
+        name: &str,
+        hosts: &[String],
+        now: UnixMillis,
+    ) -> Result<(String, String), AuthorityError> {
+        let loaded = self.live.now();
+        let key = make::new_key()?;
+        let made = make::proxy(name, hosts, &key, &loaded.issuer, now)?;
+        let mut text = made.pem();
+        for part in init::chain_behind(loaded.standing.current, loaded.standing.old) {
+            let pem = folder::read(&self.folder.join(part))?;
+            text.push_str(&String::from_utf8_lossy(&pem));
+        }
+        Ok((text, key.serialize_pem()))
     }
 }
 

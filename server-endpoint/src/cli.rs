@@ -19,6 +19,7 @@ mod agent;
 mod audit;
 mod authority;
 mod branch;
+mod cert;
 mod files;
 mod init;
 mod output;
@@ -59,6 +60,9 @@ enum Command {
     /// Look at agents, and revoke them
     #[command(subcommand)]
     Agent(agent::AgentCommand),
+    /// See certificates, issue proxies', and change the root without visiting branches
+    #[command(subcommand)]
+    Cert(cert::CertCommand),
     /// Look at tickets
     #[command(subcommand)]
     Tickets(tickets::TicketsCommand),
@@ -136,6 +140,7 @@ impl Cli {
             Command::Branch(command) => branch::execute(&data_dir, command),
             Command::Token(command) => token::execute(&data_dir, command),
             Command::Agent(command) => agent::execute(&data_dir, command),
+            Command::Cert(command) => cert::execute(&data_dir, command),
             Command::Tickets(command) => tickets::execute(&data_dir, command),
             Command::Files(command) => files::execute(&data_dir, command),
             Command::Audit(args) => audit::execute(&data_dir, &args),

@@ -154,6 +154,7 @@ impl Server {
             vault: self.vault.clone(),
             expire_after: self.expire_after,
         };
+        let authority = self.door.as_ref().map(|door| door.authority.clone());
         let ingress = Ingress::new(
             self.ledger,
             self.vault,
@@ -166,6 +167,9 @@ impl Server {
         // A task of its own, so that a fault in it is its own.
         let until_stopped = stopping.clone();
         connections.spawn(async move { upkeep.until(&until_stopped).await });
+        if let Some(authority) = authority {
+            connections.spawn(authority.tend_until(stopping.clone()));
+        }
         if let Some(inspector) = self.inspector {
             connections.spawn(inspector.run(stopping.clone()));
         }

@@ -72,6 +72,21 @@ pub(super) fn make(folder: &Path) -> Result<(), AuthorityError> {
     }
 }
 
+/// Waits until no other process changes the folder, and keeps others from it while the answer lives.
+pub(super) fn lock(folder: &Path) -> Result<File, AuthorityError> {
+    let locked = File::open(folder).and_then(|file| {
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
+        Ok(file)
+    });
+    match locked {
+        Err(fault) if fault.kind() == ErrorKind::NotFound => {
+            Err(AuthorityError::Missing(folder.to_owned()))
+        }
+        Err(fault) => Err(AuthorityError::read(folder, fault)),
+        Ok(file) => Ok(file),
+    }
+}
+
 /// Puts a file in place, whole, for its owner alone.
 pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), AuthorityError> {
     let mut name = path.as_os_str().to_owned();

@@ -34,6 +34,7 @@ pub(super) fn init(
     let names = with_loopback(names);
     make::alternatives(&names)?;
     folder::make(authority)?;
+    let _alone = folder::lock(authority)?;
     if let Some(standing) = Standing::read(authority)? {
         let root = folder::certificate(&authority.join(folder::root(standing.current)))?;
         return Ok(Initialised {
@@ -71,7 +72,7 @@ pub(super) fn init(
     })
 }
 
-fn with_loopback(names: &[String]) -> Vec<String> {
+pub(super) fn with_loopback(names: &[String]) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     let given = names.iter().map(|name| name.trim_end_matches('.'));
     for name in given.chain(LOOPBACK_NAMES) {
@@ -138,15 +139,20 @@ pub(super) fn write_server(
     let key = make::new_key()?;
     let made = make::server(names, &key, &signer(authority, number)?, now)?;
     let mut text = made.pem();
-    let mut parts = vec![folder::issuing(number)];
-    if let Some(before) = vouched {
-        parts.extend([folder::cross(number), folder::root(before)]);
-    }
-    parts.push(folder::root(number));
-    for part in parts {
+    for part in chain_behind(number, vouched) {
         let pem = folder::read(&authority.join(part))?;
         text.push_str(&String::from_utf8_lossy(&pem));
     }
     text.push_str(&key.serialize_pem());
     folder::write(&authority.join(folder::SERVER), text.as_bytes())
+}
+
+/// The files of what stands behind a server's certificate from issuing CA `number`, up to the root.
+pub(super) fn chain_behind(number: u32, vouched: Option<u32>) -> Vec<String> {
+    let mut parts = vec![folder::issuing(number)];
+    if let Some(before) = vouched {
+        parts.extend([folder::cross(number), folder::root(before)]);
+    }
+    parts.push(folder::root(number));
+    parts
 }

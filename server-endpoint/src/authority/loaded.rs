@@ -1,8 +1,9 @@
 //! The authority's files in memory, all of one moment, and the place where they are swapped.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use branchline_protocol::enrolment::Fingerprint;
 use branchline_protocol::time::UnixMillis;
@@ -41,8 +42,26 @@ impl Live {
     }
 }
 
+/// Which versions of the files something was read from: their times, sizes and places on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stamp(Vec<Option<(Option<SystemTime>, u64, u64)>>);
+
+impl Stamp {
+    pub(super) fn of(authority: &Path, tls: &config::Tls) -> Self {
+        let own = [folder::STANDING, folder::SERVER].map(|name| authority.join(name));
+        let given = [&tls.certificate, &tls.key].into_iter().flatten();
+        let stamps = own.iter().chain(given).map(|path| {
+            let about = std::fs::metadata(path).ok()?;
+            Some((about.modified().ok(), about.len(), about.ino()))
+        });
+        Self(stamps.collect())
+    }
+}
+
 /// Everything that serving needs.
 pub(super) struct Loaded {
+    /// Taken before anything was read.
+    pub(super) stamp: Stamp,
     pub(super) standing: Standing,
     /// Signs from now on.
     pub(super) issuer: Signer,
@@ -70,8 +89,8 @@ impl std::fmt::Debug for Loaded {
 
 impl Loaded {
     pub(super) fn read(authority: &Path, tls: &config::Tls) -> Result<Self, AuthorityError> {
-        let standing = Standing::read(authority)?
-            .ok_or_else(|| AuthorityError::Missing(authority.to_owned()))?;
+        let stamp = Stamp::of(authority, tls);
+        let standing = Standing::read_made(authority)?;
         let issuers: Result<Vec<_>, _> = standing
             .roots()
             .map(|number| issuing(&authority.join(folder::issuing(number))))
@@ -84,7 +103,11 @@ impl Loaded {
             }
         };
         let anchor = server.cert.last().map(|last| fingerprint(last));
+        if let (Some(path), Some(root)) = (&tls.certificate, server.cert.last()) {
+            announced(path, root, &standing)?;
+        }
         Ok(Self {
+            stamp,
             issuer: init::signer(authority, standing.current)?,
             issuing: folder::certificate(&authority.join(folder::issuing(standing.current)))?,
             issuers: issuers?,
@@ -102,6 +125,26 @@ impl Loaded {
             .filter_map(|issuer| webpki::anchor_from_trusted_cert(issuer).ok())
             .collect()
     }
+}
+
+/// A given certificate is of no use where agents do not trust its root.
+fn announced(
+    path: &Path,
+    root: &CertificateDer<'_>,
+    standing: &Standing,
+) -> Result<(), AuthorityError> {
+    let mut anchors = standing.trust.anchors.iter();
+    if anchors.any(|anchor| anchor.as_bytes() == root.as_ref()) {
+        return Ok(());
+    }
+    let fault = format!(
+        "agents do not trust its root ({}) yet; tell them with `branchline-server cert announce \
+         --certificate {}`, and give this certificate to the server once `cert status` shows that they \
+         have heard",
+        fingerprint(root),
+        path.display()
+    );
+    Err(AuthorityError::content(path, fault))
 }
 
 fn issuing(path: &Path) -> Result<CertificateDer<'static>, AuthorityError> {
@@ -132,6 +175,15 @@ fn server(
     let certified = CertifiedKey::from_der(chain, key, &default_provider())
         .map_err(|wrong| fault(format!("certificate and key do not go together: {wrong}")))?;
     Ok((certified, validity))
+}
+
+/// The root at the end of a given certificate's file.
+pub(super) fn given_root(path: &Path) -> Result<CertificateDer<'static>, AuthorityError> {
+    let mut chain = folder::certificates(path, &folder::read(path)?)?;
+    prove_chain(&chain).map_err(|fault| AuthorityError::content(path, fault))?;
+    chain
+        .pop()
+        .ok_or_else(|| AuthorityError::content(path, "there is no certificate in it"))
 }
 
 fn prove_chain(chain: &[CertificateDer<'_>]) -> Result<(UnixMillis, UnixMillis), String> {

@@ -11,7 +11,7 @@ use branchline_protocol::time::UnixMillis;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
-    SerialNumber, date_time_ymd,
+    SerialNumber, SigningKey, date_time_ymd,
 };
 
 use super::AuthorityError;
@@ -134,7 +134,7 @@ pub(super) fn root(
 pub(super) fn cross(
     number: u32,
     key: &KeyPair,
-    by: &Signer,
+    by: &Issuer<'_, impl SigningKey>,
     now: UnixMillis,
 ) -> Result<Certificate, AuthorityError> {
     let params = ca(

@@ -53,6 +53,11 @@ impl Standing {
         }
     }
 
+    /// Reads it where there must be one.
+    pub(super) fn read_made(authority: &Path) -> Result<Self, AuthorityError> {
+        Self::read(authority)?.ok_or_else(|| AuthorityError::Missing(authority.to_owned()))
+    }
+
     /// Puts it in place.
     pub(super) fn write(&self, authority: &Path) -> Result<(), AuthorityError> {
         let path = authority.join(folder::STANDING);
@@ -63,7 +68,7 @@ impl Standing {
     }
 
     /// The roots that count, the current one first.
-    pub(super) fn roots(&self) -> impl Iterator<Item = u32> {
+    pub(super) fn roots(&self) -> impl Iterator<Item = u32> + use<> {
         [Some(self.current), self.next, self.old]
             .into_iter()
             .flatten()

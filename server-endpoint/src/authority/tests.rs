@@ -16,6 +16,8 @@ use crate::ledger::now;
 mod folders;
 mod handshakes;
 mod requests;
+mod rollover;
+mod upkeep;
 
 pub(super) const DAY: i64 = 24 * 3_600 * 1_000;
 
