@@ -32,6 +32,7 @@ mod holdings;
 mod init;
 mod loaded;
 mod make;
+pub mod operators;
 mod presented;
 mod request;
 mod rollover;

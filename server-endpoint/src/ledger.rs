@@ -18,6 +18,7 @@ use branchline_protocol::time::UnixMillis;
 mod append;
 mod files;
 mod identity;
+mod operators;
 mod records;
 mod trail;
 
@@ -34,6 +35,11 @@ pub use identity::{
     CERTIFICATES_KEPT, CertificateRecord, CertificateSerial, CertificateState, Enrol, Enrolled,
     Identified, IdentityLedger, NewCertificate, NewToken, Proof, TOKENS_LISTED, TRAIL_PAGE,
     TokenFor, TokenRecord,
+};
+pub use operators::{
+    API_TOKENS_MOST, ApiTokenRecord, NAME_CHARS, NameFault, NewApiToken, NewOperator, NewPassword,
+    NewSession, OPERATORS_MOST, OperatorChange, OperatorLedger, OperatorName, OperatorRecord,
+    PasswordHash, Right, Role, SESSIONS_EACH, SessionRecord,
 };
 pub use records::{
     AgentRecord, BranchRecord, Comment, Contact, HeldOperation, NewAgent, StreamRecord,

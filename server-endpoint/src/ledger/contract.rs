@@ -15,6 +15,7 @@ pub(crate) mod certificates;
 pub(crate) mod joining;
 pub(crate) mod judging;
 mod model;
+pub(crate) mod operators;
 pub(crate) mod publishing;
 pub(crate) mod random;
 pub(crate) mod reading;
@@ -87,6 +88,13 @@ macro_rules! contract_tests {
         $crate::ledger::contract::contract_tests!($make, publishing:
             each_deed_is_in_the_trail_and_the_trail_holds_together,
             trust_reaches_each_branch_once_and_in_order);
+        $crate::ledger::contract::contract_tests!($make, operators:
+            operators_come_change_and_go,
+            there_is_always_an_administrator,
+            a_session_ends_with_what_it_was_opened_with,
+            a_session_is_not_opened_with_what_is_no_longer_so,
+            sessions_are_bounded_in_time_and_number,
+            api_tokens_are_good_until_they_end);
 
         #[tokio::test]
         async fn a_cursor_of_another_ledger_rewinds() {

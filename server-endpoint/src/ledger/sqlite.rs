@@ -12,8 +12,8 @@
 //!   are never changed or deleted, and their positions never used again.
 //! - The bytes of operations and events are stored as they came and never encoded again.
 //!
-//! Layout: `migrations/V1__ledger.sql`, `V2__files.sql` for files (see [`files`]) and `V3__identity.sql`
-//! for identities (see [`identity`]). A ticket's row holds what deciding and listing need; its subject and
+//! Layout: `migrations/V1__ledger.sql`, `V2__files.sql` for files (see [`files`]), `V3__identity.sql` for
+//! identities (see [`identity`]) and `V4__operators.sql` for operators (see [`operators`]). A ticket's row holds what deciding and listing need; its subject and
 //! the rest are read from its operation's bytes.
 //!
 //! Recovery is SQLite's own. A ledger restored from a backup is noticed by the agents: their streams
@@ -42,6 +42,7 @@ mod identity;
 mod known;
 #[cfg(test)]
 mod older;
+mod operators;
 mod readers;
 mod tickets;
 

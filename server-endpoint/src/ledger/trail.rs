@@ -35,6 +35,8 @@ pub enum Actor {
     CommandLine(String),
     /// An operator, by name.
     Operator(String),
+    /// A program, by the number of its API token.
+    ApiToken(u64),
     /// An agent.
     Agent(AgentId),
     /// Whoever holds an enrolment token, or tries to sign in, from this address.
@@ -49,6 +51,7 @@ impl fmt::Display for Actor {
         match self {
             Self::CommandLine(user) => write!(f, "command-line:{user}"),
             Self::Operator(name) => write!(f, "operator:{name}"),
+            Self::ApiToken(number) => write!(f, "api-token:{number}"),
             Self::Agent(id) => write!(f, "agent:{id}"),
             Self::Bearer(address) => write!(f, "bearer:{address}"),
             Self::Server => f.write_str("server"),

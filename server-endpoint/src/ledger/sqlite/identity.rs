@@ -34,7 +34,8 @@ pub(super) mod trail;
 mod tests;
 
 impl SqliteLedger {
-    fn change<T: Send + 'static>(
+    /// Work that somebody waits for.
+    pub(super) fn change<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
     ) -> Pending<'_, T> {
