@@ -122,6 +122,7 @@ async fn open_store(config: &Config, registration: &Registration) -> anyhow::Res
         limit_bytes: config.journal_limit_bytes(),
         branch: registration.branch.clone(),
         ordinal: registration.ordinal,
+        agent: Some(registration.credentials.agent),
         chunks: ChunkBounds {
             quota_bytes: config.files.quota_bytes(),
             reserve_bytes: config.files.reserve_bytes(),

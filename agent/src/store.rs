@@ -27,6 +27,7 @@ pub mod filing;
 pub mod inspect;
 mod keeping;
 mod outgoing;
+pub mod owner;
 mod readers;
 pub mod recovery;
 mod tickets;
@@ -40,7 +41,8 @@ use std::sync::Mutex;
 
 use branchline_durable_sqlite::{CommitError, JobError, OpenError, Settings, Writer};
 use branchline_protocol::chain::Position;
-use branchline_protocol::id::{BranchCode, Digest, Seq, StreamId};
+use branchline_protocol::enrolment::JournalOf;
+use branchline_protocol::id::{AgentId, BranchCode, Digest, Seq, StreamId};
 use branchline_protocol::sender::StreamState;
 use branchline_protocol::time::UnixMillis;
 use rusqlite::{Connection, OptionalExtension};
@@ -77,6 +79,8 @@ pub struct StoreSettings {
     pub branch: BranchCode,
     /// Which of its agents, for ticket numbers.
     pub ordinal: u16,
+    /// Whose journal it is; `None` for whoever only looks into one.
+    pub agent: Option<AgentId>,
     /// How much room files may take.
     pub chunks: ChunkBounds,
 }
@@ -113,6 +117,19 @@ pub enum StartError {
     /// The tables are not what they should be.
     #[error("read the journal: {0}")]
     Read(#[from] rusqlite::Error),
+    /// The journal is another agent's.
+    #[error(
+        "the journal in this folder is that of agent {} of branch {} ({}), and this is agent {} of branch \
+         {} ({}): a journal is never continued by another agent; put back the identity that belongs to it, \
+         or give this agent a data_dir of its own",
+        journal.ordinal, journal.branch, journal.agent, own.ordinal, own.branch, own.agent
+    )]
+    OtherJournal {
+        /// Whose it is.
+        journal: Box<JournalOf>,
+        /// Who we are.
+        own: Box<JournalOf>,
+    },
 }
 
 /// The store. One per process and folder.
@@ -139,6 +156,7 @@ impl Store {
             if let Some(damaged) = &damaged {
                 recovery::salvage(connection, damaged, now)?;
             }
+            owner::claim(connection, &settings)?;
             Ok::<(), StartError>(())
         })?;
         let readers = Readers::new(path);

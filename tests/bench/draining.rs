@@ -49,6 +49,7 @@ pub fn settings(data: &Path) -> StoreSettings {
         limit_bytes: 64 << 30,
         branch: "LYN".parse::<BranchCode>().expect("a branch code"),
         ordinal: 1,
+        agent: None,
         chunks: ChunkBounds::default(),
     }
 }

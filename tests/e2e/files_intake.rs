@@ -66,6 +66,7 @@ async fn content(branch: &Branch, file: FileId) -> Vec<u8> {
         limit_bytes: 64 << 20,
         branch: branch.code.parse().unwrap(),
         ordinal: 1,
+        agent: None,
         chunks: ChunkBounds::default(),
     };
     let store = Store::open(settings, UnixMillis(1)).unwrap();
@@ -394,6 +395,7 @@ async fn a_disk_that_fills_up_in_the_middle_of_a_commit_harms_nothing() {
         limit_bytes: 64 << 20,
         branch: "LYN".parse().unwrap(),
         ordinal: 1,
+        agent: None,
         // Nothing is asked beforehand: the disk itself says no.
         chunks: ChunkBounds {
             quota_bytes: 1 << 40,

@@ -27,6 +27,7 @@ fn settings(folder: &Path) -> StoreSettings {
         limit_bytes: 64 * 1024 * 1024,
         branch: "LYN".parse().unwrap(),
         ordinal: 1,
+        agent: None,
         chunks: ChunkBounds::default(),
     }
 }

@@ -149,6 +149,7 @@ async fn fill(branch: &Branch) {
         limit_bytes: 64 << 30,
         branch: "LYN".parse().unwrap(),
         ordinal: 1,
+        agent: None,
         chunks: ChunkBounds::default(),
     };
     let store = std::sync::Arc::new(Store::open(settings, UnixMillis(1)).unwrap());

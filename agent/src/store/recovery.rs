@@ -191,6 +191,7 @@ fn carry_over(old: &Connection, new: &Connection) -> rusqlite::Result<usize> {
     close_gaps(new)?;
     super::file_states::rebuild(new)?;
     super::dropped::carry_over(old, new)?;
+    super::owner::carry_over(old, new)?;
     Ok(kept)
 }
 

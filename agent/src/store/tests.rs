@@ -31,6 +31,7 @@ fn open(folder: &Path, chunks: ChunkBounds) -> Arc<Store> {
         limit_bytes: 64 << 20,
         branch: "LYN".parse().unwrap(),
         ordinal: 1,
+        agent: None,
         chunks,
     };
     Arc::new(Store::open(settings, UnixMillis(1_790_000_000_000)).unwrap())
@@ -484,4 +485,36 @@ async fn a_rejected_file_is_not_sent_unless_central_reconsiders() {
     assert!(to_send(&store).await.is_empty());
     told(&store, true, &[]).await;
     assert_eq!(to_send(&store).await, [id(2).into()]);
+}
+
+#[test]
+fn a_journal_is_never_continued_under_another_agents_name() {
+    use branchline_protocol::id::AgentId;
+    let folder = tempfile::tempdir().unwrap();
+    let agent = |n: u8| AgentId(uuid::Uuid::from_bytes([n; 16]));
+    let opened = |agent, branch: &str, ordinal| {
+        let settings = StoreSettings {
+            folder: folder.path().to_owned(),
+            limit_bytes: 64 << 20,
+            branch: branch.parse().unwrap(),
+            ordinal,
+            agent,
+            chunks: ROOMY,
+        };
+        Store::open(settings, UnixMillis(1_790_000_000_000)).map(drop)
+    };
+    assert_eq!(owner::journal_of(folder.path()), None);
+    opened(None, "LYN", 1).unwrap();
+    assert_eq!(owner::journal_of(folder.path()), None);
+    opened(Some(agent(1)), "LYN", 1).unwrap();
+    opened(Some(agent(1)), "LYN", 1).unwrap();
+    for (other, branch, ordinal) in [
+        (agent(2), "LYN", 1),
+        (agent(1), "LYN", 2),
+        (agent(1), "PAR", 1),
+    ] {
+        let fault = opened(Some(other), branch, ordinal).unwrap_err();
+        assert!(matches!(fault, StartError::OtherJournal { .. }), "{fault}");
+    }
+    assert_eq!(owner::journal_of(folder.path()).unwrap().agent, agent(1));
 }

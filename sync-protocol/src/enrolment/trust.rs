@@ -41,7 +41,8 @@ impl SignedTrust {
         [TRUST_CONTEXT, self.bundle.as_bytes()].concat()
     }
 
-    /// What was signed, if it is a bundle within its bounds. To be called once the signature is proven.
+    /// What was signed, if it is a bundle within its bounds. Nothing may be taken from it before the
+    /// signature is proven.
     pub fn read(&self) -> Option<TrustBundle> {
         let bundle: TrustBundle = serde_json::from_str(&self.bundle).ok()?;
         bundle.is_sound().then_some(bundle)
