@@ -16,6 +16,7 @@
 mod certificate;
 mod file;
 mod key;
+pub mod token_sources;
 mod trust;
 
 #[cfg(test)]
@@ -101,6 +102,10 @@ pub struct Kept {
     /// An enrolment under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<PendingEnrolment>,
+    /// Hash of the secret of the token that it joined with: where that token still lies about, it is
+    /// erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined_by: Option<Digest>,
 }
 
 impl Identity {

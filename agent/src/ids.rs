@@ -30,15 +30,35 @@ pub fn derived_uuid(what: &'static str, parts: &[&[u8]]) -> Uuid {
 
 /// Milliseconds since 1970 by this machine's clock.
 pub fn now() -> UnixMillis {
-    UnixMillis(jiff::Timestamp::now().as_millisecond())
+    UnixMillis(
+        jiff::Timestamp::now()
+            .as_millisecond()
+            .saturating_add(clock_offset_millis()),
+    )
+}
+
+/// How far a test sets this process's clock wrong: `BRANCHLINE_CLOCK_OFFSET`, in seconds, may be
+/// negative. Release builds have none of this.
+fn clock_offset_millis() -> i64 {
+    #[cfg(debug_assertions)]
+    {
+        use std::sync::OnceLock;
+        static OFFSET: OnceLock<i64> = OnceLock::new();
+        *OFFSET.get_or_init(|| {
+            let said = std::env::var("BRANCHLINE_CLOCK_OFFSET").ok();
+            let seconds: i64 = said.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+            seconds.saturating_mul(1_000)
+        })
+    }
+    #[cfg(not(debug_assertions))]
+    0
 }
 
 /// The same with this machine's offset from UTC.
 pub fn local_now() -> LocalTime {
-    let zoned = jiff::Zoned::now();
-    let offset_minutes = i16::try_from(zoned.offset().seconds() / 60).unwrap_or(0);
+    let offset_minutes = i16::try_from(jiff::Zoned::now().offset().seconds() / 60).unwrap_or(0);
     LocalTime {
-        millis: UnixMillis(zoned.timestamp().as_millisecond()),
+        millis: now(),
         offset_minutes,
     }
 }

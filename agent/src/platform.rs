@@ -23,7 +23,7 @@ pub use dropped::{
     facts_of, is_remote, look, look_at_folder, move_without_replacing, name_bytes, name_of,
     open_dropped, open_for_writing, owner_of,
 };
-pub use private::{is_exposed, make_private, open_private, seal, sync_folder, unseal};
+pub use private::{is_exposed, look_like, make_private, open_private, seal, sync_folder, unseal};
 pub use system::{Caller, LocalListener, default_config, disk_free, restrict_to_owner};
 
 /// What tells one state of a file from another: a file with the same print holds what it held.

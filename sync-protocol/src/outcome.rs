@@ -103,6 +103,20 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// What is wrong, where something is.
+    pub fn trouble(&self) -> Option<&Trouble> {
+        match self {
+            Self::Retry { trouble, .. }
+            | Self::Smaller { trouble }
+            | Self::Renew { trouble }
+            | Self::Reenrol { trouble }
+            | Self::Refused { trouble } => Some(trouble),
+            Self::Done | Self::Gap { .. } | Self::Diverged { .. } => None,
+        }
+    }
+}
+
 /// What is wrong, for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {

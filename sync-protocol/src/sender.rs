@@ -323,6 +323,13 @@ impl Sender {
         }
     }
 
+    /// What central refused this agent for has been mended: it is asked again at once.
+    pub fn handle_mended(&mut self, now: Duration) {
+        self.not_before = now;
+        self.hurry_from = now;
+        self.heartbeat_at = now;
+    }
+
     /// The journal's own digest where [`Action::Compare`] asked, `None` where it no longer retains
     /// what it would take to know. Answers with the position to fall back to, for the journal to keep.
     pub fn handle_comparison(&mut self, own: Option<Digest>) -> Option<Position> {

@@ -43,6 +43,9 @@ pub enum IdentityError {
          (branchline-server token create --agent …)"
     )]
     Damaged(PathBuf),
+    /// The agent is ending.
+    #[error("the agent is ending")]
+    Ended,
 }
 
 /// What a replacement is for; names the points at which a test may stop it.

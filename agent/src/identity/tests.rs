@@ -72,6 +72,7 @@ fn kept() -> Kept {
             next: None,
         }),
         pending: None,
+        joined_by: None,
     }
 }
 

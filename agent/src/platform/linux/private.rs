@@ -1,6 +1,6 @@
 //! Linux: files that only the service may read. The file's mode and owner protect them.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -50,6 +50,15 @@ fn give_to_folders_owner(file: &File, path: &Path) -> io::Result<()> {
         Err(_) if folder.uid() == own.uid() => Ok(()),
         given => given,
     }
+}
+
+/// Gives a file the mode and owner of the one whose place it takes.
+pub fn look_like(file: &File, former: &Metadata) -> io::Result<()> {
+    let own = file.metadata()?;
+    if (own.uid(), own.gid()) != (former.uid(), former.gid()) {
+        std::os::unix::fs::fchown(file, Some(former.uid()), Some(former.gid()))?;
+    }
+    file.set_permissions(former.permissions())
 }
 
 /// Makes what happened to a folder's names last.
