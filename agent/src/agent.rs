@@ -1,24 +1,30 @@
-//! Wiring: opens the store, binds the local API, starts the sync loop, and ends them in order.
+//! Wiring: finds out who the agent is, binds the local API, opens the store, starts both lanes, and ends
+//! them in order. Until this machine has joined, only the local API is there and says so.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use branchline_protocol::enrolment::JournalOf;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, Registration};
+use crate::intake::counter::{Counter, MembershipView};
 use crate::intake::drop_folders::{DropFolders, Surroundings};
-use crate::intake::local_api::{self, Desk, Identity};
+use crate::intake::local_api::{self, Desk};
 use crate::intake::taking::FileIntake;
 use crate::link::Link;
 use crate::link::gate::Gate;
+use crate::link::proxy::LinkSettings;
 use crate::platform::{LocalListener, restrict_to_owner};
+use crate::store::owner::journal_of;
 use crate::store::{ChunkBounds, Store, StoreSettings};
-use crate::sync::bulk::{BulkLane, BulkView, rate};
-use crate::sync::{Appended, BulkSide, SyncLoop, UploadProgress};
+use crate::sync::bulk::{BulkLane, BulkStatus, BulkView, rate};
+use crate::sync::membership::{Membership, MembershipSettings};
+use crate::sync::{Appended, BulkSide, LinkWatch, LoopParts, SyncLoop, SyncStatus, UploadProgress};
 
 /// How long requests under way may take at shutdown; what is saved is saved either way.
 const DRAIN_WITHIN: Duration = Duration::from_secs(5);
@@ -29,69 +35,202 @@ pub async fn run(
     shutdown: CancellationToken,
     ready: impl FnOnce(),
 ) -> anyhow::Result<()> {
-    let registration = Registration::read(&config.registration_path())?;
-    let link = Link::new(&config.server, &registration.credentials)?;
     let listener = LocalListener::bind(&config.socket)
         .with_context(|| format!("listen on {}", config.socket.display()))?;
-    let store = open_store(&config, &registration).await?;
+    std::fs::create_dir_all(&config.data_dir).context("make the data folder")?;
     restrict_to_owner(&config.data_dir).context("protect the data folder")?;
+    let tasks = TaskTracker::new();
+    let entry = Entry::find(&config, &tasks, &shutdown)?;
+    let view = MembershipView::new(entry.membership.clone(), config.server.clone());
+    let counter = Counter::not_joined(view.clone());
+    let serving = local_api::serve(listener, counter.clone(), shutdown.clone());
+    match entry.owner.clone() {
+        Some(owner) => {
+            let desk = open_desk(config, owner, entry, view, &tasks, &shutdown).await?;
+            counter.open(desk);
+            tasks.spawn(serving);
+            ready();
+        }
+        None => {
+            tasks.spawn(serving);
+            ready();
+            tracing::warn!("this computer has not joined central: nothing can be filed before");
+            let joined = tokio::select! {
+                identity = entry.membership.joined() => identity,
+                () = shutdown.cancelled() => None,
+            };
+            if let Some(identity) = joined {
+                let owner = identity.journal_of();
+                let desk = open_desk(config, owner, entry, view, &tasks, &shutdown).await?;
+                counter.open(desk);
+            }
+        }
+    }
+    shutdown.cancelled().await;
+    drain(&tasks).await;
+    Ok(())
+}
+
+/// How this agent comes to central.
+struct Entry {
+    membership: Membership,
+    /// The way, where it is there from the start.
+    link: Option<Link>,
+    /// Whose journal it is, where that is known.
+    owner: Option<JournalOf>,
+}
+
+impl Entry {
+    fn find(
+        config: &Config,
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let (link, fault) = LinkSettings::of(config);
+        if let Some(fault) = fault {
+            tracing::error!(%fault, "the proxy's user name and password cannot be used");
+        }
+        let settings = MembershipSettings {
+            folder: config.data_dir.clone(),
+            sources: config.token_sources(),
+            link,
+            server: config.server.clone(),
+            journal_of: journal_of(&config.data_dir),
+        };
+        if config.registration_path().exists() {
+            let registration = Registration::read(&config.registration_path())?;
+            let server = config.server.as_deref().unwrap_or_default();
+            return Ok(Self {
+                membership: Membership::by_registration(settings),
+                link: Some(Link::new(server, &registration.credentials)?),
+                owner: Some(JournalOf {
+                    agent: registration.credentials.agent,
+                    branch: registration.branch,
+                    ordinal: registration.ordinal,
+                }),
+            });
+        }
+        let journal = settings.journal_of.clone();
+        let (membership, task) = Membership::open(settings);
+        tasks.spawn(task.run(shutdown.clone()));
+        // A journal goes on under its own name, whatever became of the certificate: filing matters more.
+        let own = membership.identity().map(|identity| identity.journal_of());
+        Ok(Self {
+            membership,
+            link: None,
+            owner: journal.or(own),
+        })
+    }
+
+    async fn link(self) -> Option<Link> {
+        match self.link {
+            Some(link) => Some(link),
+            None => self.membership.link().await,
+        }
+    }
+}
+
+/// Opens the journal and starts everything that works with it.
+async fn open_desk(
+    config: Config,
+    owner: JournalOf,
+    entry: Entry,
+    view: MembershipView,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Arc<Desk>> {
+    let store = open_store(&config, &owner).await?;
+    tracing::info!(branch = %owner.branch, agent = %owner.agent, "the agent runs");
     let appended = Arc::new(Appended::default());
     let retention = config.retention();
     let bulk = BulkSide::default();
-    let bulk_link = link.bulk(bulk.gate.clone());
-    let (sync, status) = SyncLoop::new(
-        store.clone(),
-        link,
-        appended.clone(),
-        bulk.clone(),
-        retention,
-    )
-    .await?;
-    let identity = identity(registration, &config);
-    tracing::info!(branch = %identity.branch, agent = %identity.agent, "the agent runs");
-    let intake = Arc::new(FileIntake::new(store.clone(), config.files.file_bytes()));
     let uploads = Arc::new(UploadProgress::default());
-    let (lane, lane_status) = BulkLane::new(
-        store.clone(),
-        bulk_link,
-        bulk.wake,
-        uploads.clone(),
-        status.clone(),
-    );
-    let tasks = TaskTracker::new();
+    let (watch, status) = LinkWatch::new();
+    let (lane_status, lane_view) = watch::channel(BulkStatus::default());
     let bulk_view = BulkView {
-        settings: follow_rates(&config, &bulk.gate, &tasks, &shutdown)?,
-        gate: bulk.gate,
+        settings: follow_rates(&config, &bulk.gate, tasks, shutdown)?,
+        gate: bulk.gate.clone(),
+        status: lane_view,
+    };
+    let parts = LoopParts {
+        store: store.clone(),
+        membership: entry.membership.clone(),
+        appended: appended.clone(),
+        bulk: bulk.clone(),
+        retention,
+        watch,
+    };
+    let lane = Lane {
+        uploads: uploads.clone(),
+        control: status.clone(),
         status: lane_status,
     };
+    tasks.spawn(start_lanes(
+        entry,
+        parts,
+        lane,
+        tasks.clone(),
+        shutdown.clone(),
+    ));
     let surroundings = Surroundings {
         store: store.clone(),
         appended: appended.clone(),
-        agent: identity.agent,
+        agent: owner.agent,
         file_bytes: config.files.file_bytes(),
         own_folders: own_folders(&config),
         shutdown: shutdown.clone(),
     };
-    let drop_folders = DropFolders::start(config.drop_folders, &surroundings, &tasks);
-    let desk = Arc::new(Desk {
+    let intake = Arc::new(FileIntake::new(store.clone(), config.files.file_bytes()));
+    let drop_folders = DropFolders::start(config.drop_folders, &surroundings, tasks);
+    let (files, ended) = (store.clone(), shutdown.clone());
+    tasks.spawn(async move { files.keep_files(retention, ended).await });
+    Ok(Arc::new(Desk {
         intake,
         uploads,
         bulk: bulk_view,
         store,
         appended,
         sync: status,
-        identity,
+        owner,
+        membership: view,
         drop_folders,
-    });
-    tasks.spawn(sync.run(shutdown.clone()));
+    }))
+}
+
+/// What the bulk lane is made of besides what both lanes have.
+struct Lane {
+    uploads: Arc<UploadProgress>,
+    control: watch::Receiver<SyncStatus>,
+    status: watch::Sender<BulkStatus>,
+}
+
+/// Starts both lanes once there is a way to central.
+async fn start_lanes(
+    entry: Entry,
+    parts: LoopParts,
+    lane: Lane,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+) {
+    let link = tokio::select! {
+        link = entry.link() => link,
+        () = shutdown.cancelled() => None,
+    };
+    let Some(link) = link else { return };
+    let (store, bulk) = (parts.store.clone(), parts.bulk.clone());
+    let bulk_link = link.bulk(bulk.gate);
+    let lane = BulkLane::new(
+        store,
+        bulk_link,
+        bulk.wake,
+        lane.uploads,
+        lane.control,
+        lane.status,
+    );
     tasks.spawn(lane.run(shutdown.clone()));
-    let (files, ended) = (desk.store.clone(), shutdown.clone());
-    tasks.spawn(async move { files.keep_files(retention, ended).await });
-    tasks.spawn(local_api::serve(listener, desk, shutdown.clone()));
-    ready();
-    shutdown.cancelled().await;
-    drain(&tasks).await;
-    Ok(())
+    if let Some(sync) = SyncLoop::open(parts, link, &shutdown).await {
+        sync.run(shutdown).await;
+    }
 }
 
 /// Keeps the gate at the rate that holds; gives what is wrong with the configuration file from then on.
@@ -116,13 +255,13 @@ async fn drain(tasks: &TaskTracker) {
     }
 }
 
-async fn open_store(config: &Config, registration: &Registration) -> anyhow::Result<Arc<Store>> {
+async fn open_store(config: &Config, owner: &JournalOf) -> anyhow::Result<Arc<Store>> {
     let settings = StoreSettings {
         folder: config.data_dir.clone(),
         limit_bytes: config.journal_limit_bytes(),
-        branch: registration.branch.clone(),
-        ordinal: registration.ordinal,
-        agent: Some(registration.credentials.agent),
+        branch: owner.branch.clone(),
+        ordinal: owner.ordinal,
+        agent: Some(owner.agent),
         chunks: ChunkBounds {
             quota_bytes: config.files.quota_bytes(),
             reserve_bytes: config.files.reserve_bytes(),
@@ -137,13 +276,4 @@ fn own_folders(config: &Config) -> Vec<PathBuf> {
     let mut own = config.own_folders();
     own.push(config.data_dir.clone());
     own
-}
-
-fn identity(registration: Registration, config: &Config) -> Identity {
-    Identity {
-        branch: registration.branch,
-        ordinal: registration.ordinal,
-        agent: registration.credentials.agent,
-        server: config.server.clone(),
-    }
 }

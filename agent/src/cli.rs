@@ -6,6 +6,7 @@
 
 mod attach;
 mod doctor;
+mod enroll;
 mod files;
 mod output;
 mod queue;
@@ -45,6 +46,8 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 2 fix the input, 3 a check found s
 enum Command {
     /// Run the agent in the foreground
     Run(run::RunArgs),
+    /// Join central with a token, once per computer
+    Enroll(enroll::EnrollArgs),
     /// File tickets and follow them
     #[command(subcommand)]
     Ticket(ticket::TicketCommand),
@@ -148,6 +151,7 @@ impl Cli {
         let config = Config::read(&path);
         match self.command {
             Command::Run(args) => run::execute(&args, config?),
+            Command::Enroll(args) => block_on(enroll::execute(args, config?)),
             Command::Ticket(command) => block_on(ticket::execute(command, client(&config?)?)),
             Command::Files(command) => block_on(files::execute(command, client(&config?)?)),
             Command::Status(args) => block_on(status::execute(args, client(&config?)?)),

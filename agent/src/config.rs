@@ -8,6 +8,7 @@ mod bulk;
 mod drop_folders;
 mod files;
 mod proxy;
+mod token;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -17,10 +18,13 @@ use branchline_protocol::exchange::Credentials;
 use branchline_protocol::id::{AgentId, BranchCode, Digest};
 use serde::Deserialize;
 
+use crate::identity::token_sources::TokenSources;
+
 pub use bulk::{Bulk, Timetable};
 pub use drop_folders::{DropFolder, SENT_FOLDER, TicketPer};
 pub use files::Files;
 pub use proxy::{ProxyChoice, ProxyCredentials, ProxyFault};
+pub use token::TokenInFile;
 
 /// Why the configuration cannot be used; names the file and the key.
 #[derive(Debug, thiserror::Error)]
@@ -43,12 +47,19 @@ pub enum ConfigError {
     },
 }
 
-/// `agent.toml`. Every key but `server` has a default.
+/// `agent.toml`. Every key has a default.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Where central's ingress is.
-    pub server: String,
+    /// Where central is, if not where the enrolment token said: `https://NAME:PORT`.
+    #[serde(default)]
+    pub server: Option<String>,
+    /// A token to join with; erased from the file once it was used.
+    #[serde(default)]
+    pub enrolment_token: Option<TokenInFile>,
+    /// A file with such a token; removed once it was used.
+    #[serde(default)]
+    pub enrolment_token_file: Option<PathBuf>,
     /// The journal's folder.
     #[serde(default = "default_data_dir")]
     pub data_dir: PathBuf,
@@ -135,6 +146,7 @@ impl Config {
                 "proxy_credentials_file",
                 config.proxy_credentials_file.as_ref(),
             ),
+            ("enrolment_token_file", config.enrolment_token_file.as_ref()),
         ];
         for (key, place) in places {
             let Some(place) = place else { continue };
@@ -193,6 +205,7 @@ impl Config {
         files
             .iter()
             .chain(credentials)
+            .chain(&self.enrolment_token_file)
             .filter_map(|file| file.parent())
             .map(Path::to_owned)
             .collect()
@@ -223,6 +236,15 @@ impl Config {
                 path: path.clone(),
                 fault: "must hold one line: user:password".to_owned(),
             }),
+        }
+    }
+
+    /// Where enrolment tokens may lie.
+    pub fn token_sources(&self) -> TokenSources {
+        TokenSources {
+            data_dir: self.data_dir.clone(),
+            config: self.path.clone(),
+            file: self.enrolment_token_file.clone(),
         }
     }
 
@@ -336,11 +358,15 @@ mod tests {
 
     #[test]
     fn errors_name_key_and_line() {
-        let said = |text| read(text).unwrap_err().to_string();
+        let said = |text: &str| read(text).unwrap_err().to_string();
         assert!(
             said("server = \"x\"\nretention = 3\n").contains("line 2: unknown field `retention`")
         );
-        assert!(said("").contains("missing field `server`"));
+        let token = format!("enrolment_token = \"blt1_{}\"\n", "5ec4e7".repeat(20));
+        assert!(!said(&format!("{token}retention = 3")).contains("5ec4e7"));
+        assert!(!said(&token.replace('=', "= =")).contains("5ec4e7"));
+        assert!(!said(&token.replace("token", "tokn")).contains("5ec4e7"));
+        assert!(!format!("{:?}", read(&token).unwrap()).contains("5ec4e7"));
         assert!(said("server = \"x\"\nretention_days = 0\n").contains("retention_days = 0"));
         assert!(said("server = 3\n").contains("line 1"));
         assert!(said("server = \"x\"\ndata_dir = \"\"\n").contains("data_dir = \"\" must be"));

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use branchline_protocol::enrolment::{
     CERTIFICATE_PATH, Der, ENROLMENT_PATH, EnrolmentReply, EnrolmentRequest, Fingerprint, Issued,
-    RenewalRequest, TrustBundle,
+    PROBE_PATH, ProbeReply, RenewalRequest, TrustBundle,
 };
 use branchline_protocol::exchange::{
     Credentials, DIGEST_HEADER, FEED_PATH, FeedReply, OPERATIONS_PATH, PROTOCOL_VERSION,
@@ -230,6 +230,11 @@ impl Link {
     pub async fn renew(&self, request: Der) -> Answer<Issued> {
         self.post(CERTIFICATE_PATH, encoded(&RenewalRequest { request }))
             .await
+    }
+
+    /// Shows what this link shows and asks for nothing: whether central takes it.
+    pub async fn show(&self) -> Answer<ProbeReply> {
+        self.post(PROBE_PATH, Vec::new()).await
     }
 
     /// Reads the feed behind a cursor; central holds the request open while there is no news.

@@ -5,8 +5,11 @@
 //! A killed process loses nothing here: all of it is computed again from the journal.
 
 pub mod bulk;
+pub mod enrolment;
 mod feed;
 mod link_state;
+pub mod membership;
+mod renewal;
 mod retry;
 mod submission;
 mod upload_progress;
@@ -17,11 +20,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use branchline_agent_api::{LastError, LinkStatus};
+use branchline_protocol::event::EventBody;
+use branchline_protocol::exchange::FeedReply;
 use branchline_protocol::id::Seq;
 use branchline_protocol::outcome::{Outcome, Trouble};
 use branchline_protocol::problem::ErrorClass;
-use branchline_protocol::sender::{Action, Sender};
-use tokio::sync::{Notify, watch};
+use branchline_protocol::sender::{Action, Sender, StreamState};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -31,10 +36,11 @@ use crate::store::{Store, StoreError};
 
 use bulk::BulkWake;
 use feed::FeedPoll;
-use link_state::LinkWatch;
+use membership::Membership;
 use retry::RetryDelay;
 use submission::Submitted;
 
+pub use link_state::LinkWatch;
 pub use upload_progress::UploadProgress;
 
 /// How long to wait after the store failed before trying again.
@@ -71,12 +77,29 @@ pub struct BulkSide {
     pub wake: Arc<BulkWake>,
 }
 
+/// What the loop works with.
+pub struct LoopParts {
+    /// The journal.
+    pub store: Arc<Store>,
+    /// Told what central says of this agent.
+    pub membership: Membership,
+    /// Woken by filings.
+    pub appended: Arc<Appended>,
+    /// The other lane.
+    pub bulk: BulkSide,
+    /// How long acknowledged operations are kept.
+    pub retention: Duration,
+    /// Where it says how the link is.
+    pub watch: LinkWatch,
+}
+
 type InFlight = Pin<Box<dyn Future<Output = Submitted> + Send>>;
 
 /// The loop.
 pub struct SyncLoop {
     store: Arc<Store>,
     link: Link,
+    membership: Membership,
     appended: Arc<Appended>,
     bulk: BulkSide,
     retention: Duration,
@@ -93,39 +116,57 @@ enum Event {
     Submitted(Submitted),
     Feed(feed::FeedAnswer),
     Appended,
+    Mended,
     Due,
     Prune,
     Shutdown,
 }
 
 impl SyncLoop {
-    /// Prepares the loop; nothing is sent before [`SyncLoop::run`].
-    pub async fn new(
-        store: Arc<Store>,
-        link: Link,
-        appended: Arc<Appended>,
-        bulk: BulkSide,
-        retention: Duration,
-    ) -> Result<(Self, watch::Receiver<SyncStatus>), StoreError> {
+    /// Prepares the loop; nothing is sent before [`SyncLoop::run`]. Waits for a journal that cannot be read
+    /// just now; `None` at shutdown.
+    pub async fn open(parts: LoopParts, link: Link, shutdown: &CancellationToken) -> Option<Self> {
+        let found = loop {
+            let store = &parts.store;
+            let found = async { Ok((store.stream_state().await?, store.feed_cursor().await?)) };
+            let fault: StoreError = match found.await {
+                Ok(found) => break found,
+                Err(fault) => fault,
+            };
+            tracing::error!(error = %fault, "the sync loop cannot use the journal");
+            tokio::select! {
+                () = shutdown.cancelled() => return None,
+                () = tokio::time::sleep(STORE_RETRY) => {}
+            }
+        };
+        Some(Self::new(parts, link, found))
+    }
+
+    fn new(parts: LoopParts, link: Link, (state, cursor): (StreamState, Option<String>)) -> Self {
+        let LoopParts {
+            store,
+            membership,
+            appended,
+            bulk,
+            retention,
+            watch,
+        } = parts;
         let started = Instant::now();
-        let state = store.stream_state().await?;
-        let (watch, status) = LinkWatch::new();
-        let feed = FeedPoll::new(store.feed_cursor().await?);
-        let sync = Self {
+        Self {
             sender: Sender::new(Duration::ZERO, state),
             store,
             link,
+            membership,
             appended,
             bulk,
             retention,
             started,
             in_flight: None,
-            feed,
+            feed: FeedPoll::new(cursor),
             retry: RetryDelay::new(),
             watch,
             prune_at: started,
-        };
-        Ok((sync, status))
+        }
     }
 
     /// Runs until shutdown.
@@ -188,6 +229,7 @@ impl SyncLoop {
             () = shutdown.cancelled() => Event::Shutdown,
             submitted = submitted(&mut self.in_flight) => Event::Submitted(submitted),
             () = self.appended.0.notified() => Event::Appended,
+            () = self.membership.mended() => Event::Mended,
             answer = feed => Event::Feed(answer),
             () = tokio::time::sleep_until(due), if idle => Event::Due,
             () = tokio::time::sleep_until(self.prune_at) => Event::Prune,
@@ -206,6 +248,10 @@ impl SyncLoop {
                 self.sender.handle_appended(self.now(), head);
                 Ok(())
             }
+            Event::Mended => {
+                self.sender.handle_mended(self.now());
+                Ok(())
+            }
             Event::Prune => self.prune().await,
             Event::Due | Event::Shutdown => Ok(()),
         }
@@ -215,7 +261,9 @@ impl SyncLoop {
         match answer {
             Answer::Reply(reply) => {
                 self.watch.connected();
+                self.membership.heard(reply.server_time);
                 if self.feed.accepts(&reply) {
+                    self.take_trust(&reply).await?;
                     if reply.rewound {
                         // Central was restored: what it lacks is asked now, not at the next heartbeat.
                         self.sender.handle_sign_of_life(self.now());
@@ -241,12 +289,14 @@ impl SyncLoop {
                 Ok(settled) => {
                     self.retry.reset();
                     self.watch.connected();
+                    self.membership.heard(reply.news.server_time);
                     if settled.journal_is_behind {
                         tracing::warn!("central holds more of this stream than the journal");
                     }
                     // News first: a feed that starts again makes the journal forget verdicts, and these
                     // are new ones.
                     if self.feed.accepts(&reply.news) {
+                        self.take_trust(&reply.news).await?;
                         self.store.apply_feed(reply.news).await?;
                     }
                     self.store.acknowledge(settled, crate::ids::now()).await?;
@@ -267,7 +317,19 @@ impl SyncLoop {
         }
     }
 
+    /// Whom the feed names to be trusted is kept before the cursor moves past it.
+    async fn take_trust(&mut self, reply: &FeedReply) -> Result<(), StoreError> {
+        for event in &reply.feed {
+            if let Some(EventBody::TrustChanged { trust }) = event.body() {
+                let taken = self.membership.trust_changed(trust).await;
+                taken.map_err(|fault| StoreError::Failed(fault.to_string()))?;
+            }
+        }
+        Ok(())
+    }
+
     fn not_done(&mut self, outcome: &Outcome) {
+        self.membership.outcome(outcome);
         let delay = self.retry.after(outcome);
         let disputed = self.sender.is_fresh_fork();
         self.sender.handle_outcome(self.now(), outcome, delay);
@@ -308,6 +370,10 @@ impl SyncLoop {
         }
         if let Ok(state) = self.store.stream_state().await {
             self.sender = Sender::new(self.now(), state);
+        }
+        // What was read of the feed and not kept is read again.
+        if let Ok(cursor) = self.store.feed_cursor().await {
+            self.feed = FeedPoll::new(cursor);
         }
         false
     }

@@ -271,7 +271,11 @@ impl Victim {
             (4, 0),
             "{name}: {status:?}"
         );
-        assert_eq!(status.acknowledged.seq, Seq(0), "{name}: {status:?}");
+        assert_eq!(
+            status.acknowledged.unwrap().seq,
+            Seq(0),
+            "{name}: {status:?}"
+        );
         assert_ne!(
             status.link.state,
             LinkState::Connected,

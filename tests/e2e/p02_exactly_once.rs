@@ -105,9 +105,10 @@ impl Busy {
 
     /// Until central has acknowledged something more.
     async fn wait_for_progress(&mut self) {
-        let before = self.branch.status().await.acknowledged;
+        let seq = |status: &Status| status.acknowledged.map(|position| position.seq);
+        let before = seq(&self.branch.status().await);
         wait_impatiently(&mut self.branch, |now| {
-            now.acknowledged.seq > before.seq || now.waiting == 0
+            seq(now) > before || now.waiting == 0
         })
         .await;
     }

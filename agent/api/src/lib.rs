@@ -14,8 +14,8 @@ pub use file::{
     FileList, FileRefused, FileSaved, FileSummary, FileTaking, FilesStatus, SendingStatus, Upload,
 };
 pub use status::{
-    DROP_FOLDER_TROUBLES, DropFolderState, DropFolderStatus, FileTrouble, LastError, LinkState,
-    LinkStatus, Status,
+    DROP_FOLDER_TROUBLES, DropFolderState, DropFolderStatus, EnrolmentState, EnrolmentStatus,
+    FileTrouble, LastError, LinkState, LinkStatus, Status,
 };
 pub use ticket::{
     AddComment, Delivery, Entry, EntryKind, FileTicket, OperationSaved, TicketDetails, TicketList,

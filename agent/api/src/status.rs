@@ -14,14 +14,17 @@ use crate::FilesStatus;
 pub struct Status {
     /// The agent's version.
     pub version: String,
-    /// The branch.
-    pub branch: BranchCode,
+    /// The branch; like the three behind it absent until this machine has joined.
+    pub branch: Option<BranchCode>,
     /// Which of the branch's agents.
-    pub ordinal: u16,
+    pub ordinal: Option<u16>,
     /// The agent's identity.
-    pub agent: AgentId,
+    pub agent: Option<AgentId>,
     /// Where central is.
-    pub server: String,
+    pub server: Option<String>,
+    /// How it stands with the agent's certificate.
+    #[serde(default)]
+    pub enrolment: EnrolmentStatus,
     /// The way to central.
     pub link: LinkStatus,
     /// Operations saved here and not yet acknowledged by central.
@@ -45,12 +48,12 @@ pub struct Status {
     /// How files are.
     #[serde(default)]
     pub files: FilesStatus,
-    /// The journal's present stream.
-    pub stream: StreamId,
+    /// The journal's present stream; absent where there is no journal yet.
+    pub stream: Option<StreamId>,
     /// Its last operation.
     pub head: Seq,
     /// How far central has acknowledged it.
-    pub acknowledged: Position,
+    pub acknowledged: Option<Position>,
     /// The drop folders, in the order of the configuration.
     #[serde(default)]
     pub drop_folders: Vec<DropFolderStatus>,
@@ -111,6 +114,42 @@ pub struct FileTrouble {
     pub since: UnixMillis,
     /// When it is tried again.
     pub next_attempt: UnixMillis,
+}
+
+/// How it stands with the agent's certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct EnrolmentStatus {
+    /// In one word.
+    pub state: EnrolmentState,
+    /// What is in the way of joining or renewing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<LastError>,
+    /// When the certificate ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_until: Option<UnixMillis>,
+    /// From when on it is renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal_due: Option<UnixMillis>,
+    /// The serial of the anchors that central may be proven by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<u64>,
+}
+
+/// Whether this machine has joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EnrolmentState {
+    /// It has not, and waits for a token.
+    NotEnrolled,
+    /// It has a token and is at it.
+    Enrolling,
+    /// It has.
+    #[default]
+    Enrolled,
+    /// It has, and gets its next certificate.
+    Renewing,
+    /// It had, and central does not know it any more: it waits for a token. Filing goes on.
+    TokenNeeded,
 }
 
 /// The way to central.

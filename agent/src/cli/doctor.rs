@@ -206,7 +206,10 @@ async fn agent(config: &Config) -> Finding {
 
 /// Asks central what the agent would ask, with nothing to say.
 async fn central(config: &Config, registration: &Registration) -> Vec<Finding> {
-    let link = match Link::new(&config.server, &registration.credentials) {
+    let link = match Link::new(
+        config.server.as_deref().unwrap_or_default(),
+        &registration.credentials,
+    ) {
         Ok(link) => link,
         Err(fault) => return vec![bad("central", ErrorClass::CallIt, fault.to_string())],
     };

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use branchline_agent_api::{
-    Client, DropFolderState, DropFolderStatus, FilesStatus, LinkState, SendingStatus, Status,
+    Client, DropFolderState, DropFolderStatus, EnrolmentState, EnrolmentStatus, FilesStatus,
+    LinkState, SendingStatus, Status,
 };
 use branchline_protocol::time::UnixMillis;
 use clap::Args;
@@ -32,10 +33,17 @@ pub(super) async fn execute(args: StatusArgs, client: Client) -> Result<ExitCode
 fn lines(status: &Status, now: UnixMillis) -> Vec<String> {
     let field = |name: &str, text: String| format!("{name:<18} {text}");
     let at = |at: UnixMillis| format!("{} ({})", output::moment(at), output::ago(at, now));
-    let agent = format!("agent {} of branch {}", status.ordinal, status.branch);
+    let agent = match (&status.branch, status.ordinal) {
+        (Some(branch), Some(ordinal)) => format!("agent {ordinal} of branch {branch}"),
+        _ => "not enrolled".to_owned(),
+    };
     let mut lines = vec![
         field("Branchline", format!("{agent}, version {}", status.version)),
-        field("Central", output::safe(&status.server)),
+        field(
+            "Central",
+            output::safe(status.server.as_deref().unwrap_or("not known yet")),
+        ),
+        field("Certificate", certificate(&status.enrolment, now)),
         field("Link", link(status, now)),
         field("Waiting", waiting(status)),
     ];
@@ -191,6 +199,30 @@ fn drop_folder(folder: &DropFolderStatus, now: UnixMillis) -> Vec<String> {
         ));
     }
     lines
+}
+
+fn certificate(enrolment: &EnrolmentStatus, now: UnixMillis) -> String {
+    let until = enrolment.certificate_until.map(|until| {
+        let ended = if until < now { "ended on" } else { "until" };
+        format!("{ended} {}", output::moment(until))
+    });
+    let said = match enrolment.state {
+        EnrolmentState::NotEnrolled => "not enrolled: waits for a token (`enroll`)".to_owned(),
+        EnrolmentState::Enrolling => "enrolling".to_owned(),
+        EnrolmentState::Enrolled => until.unwrap_or_else(|| "none".to_owned()),
+        EnrolmentState::Renewing => format!("{}, renewing", until.unwrap_or_default()),
+        EnrolmentState::TokenNeeded => {
+            "central does not take it any more: waits for a token (`enroll`)".to_owned()
+        }
+    };
+    match &enrolment.trouble {
+        Some(trouble) => format!(
+            "{said}: {} ({})",
+            output::safe(&trouble.words),
+            trouble.class
+        ),
+        None => said,
+    }
 }
 
 fn link(status: &Status, now: UnixMillis) -> String {

@@ -11,15 +11,19 @@ use branchline_agent_api::{
     AddComment, FileTicket, LIST_TICKETS, OperationSaved, REQUEST_BYTES, Status, TicketDetails,
     TicketList, WithdrawTicket,
 };
-use branchline_protocol::id::{AgentId, BranchCode, OperationId};
+use branchline_protocol::enrolment::JournalOf;
+use branchline_protocol::id::OperationId;
 use branchline_protocol::operation::Reporter;
 use branchline_protocol::problem::{Problem, ProblemKind};
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use serde::Deserialize;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::Service;
 
 use crate::platform::{Caller, LocalListener};
 use crate::store::Store;
@@ -27,6 +31,7 @@ use crate::store::filing::{Ask, Filing, TicketDraft};
 use crate::sync::bulk::BulkView;
 use crate::sync::{Appended, SyncStatus, UploadProgress};
 
+use super::counter::{Counter, MembershipView};
 use super::drop_folders::DropFolders;
 use super::impatient::Impatient;
 use super::problems::Refusal;
@@ -59,30 +64,18 @@ pub struct Desk {
     pub uploads: Arc<UploadProgress>,
     /// How they go.
     pub bulk: BulkView,
+    /// Whose journal it is, for the status.
+    pub owner: JournalOf,
     /// For the status.
-    pub identity: Identity,
+    pub membership: MembershipView,
     /// For the status.
     pub drop_folders: DropFolders,
-}
-
-/// Who the agent is, for the status.
-#[derive(Debug, Clone)]
-pub struct Identity {
-    /// The branch.
-    pub branch: BranchCode,
-    /// Which of its agents.
-    pub ordinal: u16,
-    /// The agent.
-    pub agent: AgentId,
-    /// Where central is.
-    pub server: String,
 }
 
 pub(super) type Shared = State<Arc<Desk>>;
 
 /// Serves until shutdown, then lets requests under way finish.
-pub async fn serve(mut listener: LocalListener, desk: Arc<Desk>, shutdown: CancellationToken) {
-    let router = router(desk);
+pub async fn serve(mut listener: LocalListener, counter: Counter, shutdown: CancellationToken) {
     let turns = Arc::new(Semaphore::new(CONNECTIONS));
     let connections = TaskTracker::new();
     loop {
@@ -101,13 +94,13 @@ pub async fn serve(mut listener: LocalListener, desk: Arc<Desk>, shutdown: Cance
                 }
             },
         };
-        let (router, shutdown) = (router.clone(), shutdown.clone());
+        let (counter, shutdown) = (counter.clone(), shutdown.clone());
         connections.spawn(async move {
             let _turn = turn;
             match LocalListener::caller(&stream).await {
                 Ok(caller) => {
                     let stream = TokioIo::new(Impatient::new(stream, WRITE_STALL));
-                    serve_connection(stream, router, caller, shutdown).await;
+                    serve_connection(stream, counter, caller, shutdown).await;
                 }
                 Err(fault) => tracing::warn!(error = %fault, "identify a local caller"),
             }
@@ -119,13 +112,16 @@ pub async fn serve(mut listener: LocalListener, desk: Arc<Desk>, shutdown: Cance
 
 async fn serve_connection<I>(
     io: TokioIo<I>,
-    router: Router,
+    counter: Counter,
     caller: Caller,
     shutdown: CancellationToken,
 ) where
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
-    let service = TowerToHyperService::new(router.layer(Extension(caller)));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(caller.clone());
+        counter.routes().call(request)
+    });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_WITHIN)
@@ -145,7 +141,7 @@ async fn serve_connection<I>(
     }
 }
 
-fn router(desk: Arc<Desk>) -> Router {
+pub(super) fn router(desk: Arc<Desk>) -> Router {
     Router::new()
         .route("/v1/tickets", post(file_ticket).get(list_tickets))
         .route("/v1/tickets/{number}", get(show_ticket))
@@ -266,14 +262,15 @@ async fn show_ticket(
 async fn status(State(desk): Shared) -> Result<JsonAnswer<Status>, Refusal> {
     let facts = desk.store.facts().await?;
     let SyncStatus { link, last_error } = desk.sync.borrow().clone();
-    let identity = desk.identity.clone();
+    let owner = desk.owner.clone();
     let files = desk.files_status().await?;
     Ok(JsonAnswer(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        branch: identity.branch,
-        ordinal: identity.ordinal,
-        agent: identity.agent,
-        server: identity.server,
+        branch: Some(owner.branch),
+        ordinal: Some(owner.ordinal),
+        agent: Some(owner.agent),
+        server: desk.membership.server(),
+        enrolment: desk.membership.status(),
         link,
         waiting: facts.waiting,
         oldest_waiting: facts.oldest_waiting,
@@ -285,9 +282,9 @@ async fn status(State(desk): Shared) -> Result<JsonAnswer<Status>, Refusal> {
         journal_limit_bytes: facts.limit_bytes,
         files,
         disk_free: crate::platform::disk_free(desk.store.path()),
-        stream: facts.stream,
+        stream: Some(facts.stream),
         head: facts.head,
-        acknowledged: facts.acknowledged,
+        acknowledged: Some(facts.acknowledged),
         drop_folders: desk.drop_folders.statuses(),
     }))
 }

@@ -123,17 +123,17 @@ enum Event {
 
 impl BulkLane {
     /// Prepares the lane; nothing is sent before [`BulkLane::run`]. `control` says when the control lane
-    /// got through.
+    /// got through; `status` is where the lane says how it is.
     pub fn new(
         store: Arc<Store>,
         link: BulkLink,
         wake: Arc<BulkWake>,
         uploads: Arc<UploadProgress>,
         control: watch::Receiver<SyncStatus>,
-    ) -> (Self, watch::Receiver<BulkStatus>) {
+        status: watch::Sender<BulkStatus>,
+    ) -> Self {
         let started = Instant::now();
-        let (status, receiver) = watch::channel(BulkStatus::default());
-        let lane = Self {
+        Self {
             store,
             link,
             wake,
@@ -149,8 +149,7 @@ impl BulkLane {
             stored_per_mille: 1_000,
             refresh_at: started,
             started,
-        };
-        (lane, receiver)
+        }
     }
 
     /// Runs until shutdown. What is on its way then is given up: it is asked for again at the next start.

@@ -10,12 +10,14 @@ use tokio::sync::watch;
 
 use super::SyncStatus;
 
-pub(super) struct LinkWatch {
+/// Says how the link is; the loop has it.
+pub struct LinkWatch {
     status: watch::Sender<SyncStatus>,
 }
 
 impl LinkWatch {
-    pub(super) fn new() -> (Self, watch::Receiver<SyncStatus>) {
+    /// One, and where what it says can be read.
+    pub fn new() -> (Self, watch::Receiver<SyncStatus>) {
         let link = LinkStatus {
             state: LinkState::Starting,
             since: crate::ids::now(),

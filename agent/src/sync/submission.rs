@@ -8,6 +8,7 @@ use crate::link::Answer;
 use crate::store::{Store, StoreError};
 
 use super::SyncLoop;
+use super::membership::Membership;
 
 pub(super) type Submitted = Answer<SubmissionReply>;
 
@@ -31,7 +32,7 @@ impl SyncLoop {
             .sender
             .handle_loaded(self.now(), &Loaded::Operations(&operations));
         let Some(after) = begun else { return Ok(()) };
-        let health = health(&self.store).await?;
+        let health = health(&self.store, &self.membership).await?;
         let state = self.sender.state();
         let head = SubmissionHead {
             stream: state.stream,
@@ -53,8 +54,9 @@ impl SyncLoop {
     }
 }
 
-async fn health(store: &Store) -> Result<Health, StoreError> {
+async fn health(store: &Store, membership: &Membership) -> Result<Health, StoreError> {
     let facts = store.facts().await?;
+    let (certificate_until, trust) = membership.health();
     Ok(Health {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         clock: crate::ids::now(),
@@ -62,7 +64,7 @@ async fn health(store: &Store) -> Result<Health, StoreError> {
         oldest_waiting: facts.oldest_waiting,
         disk_free: crate::platform::disk_free(store.path()),
         damaged: facts.damaged,
-        certificate_until: None,
-        trust: None,
+        certificate_until,
+        trust,
     })
 }
