@@ -12,6 +12,9 @@ use std::process::{Child, Command, Output, Stdio};
 use branchline_protocol::enrolment::Token;
 use serde_json::Value;
 
+#[path = "cli/certificates.rs"]
+mod certificates;
+
 struct Central(tempfile::TempDir);
 
 impl Central {

@@ -146,7 +146,7 @@ fn publish(
     authority: &Path,
     mut standing: Standing,
     anchors: Vec<Der>,
-    signer: &Root,
+    by: &Root,
 ) -> Result<SignedTrust, RolloverError> {
     standing.trust = TrustBundle {
         serial: standing.trust.serial.saturating_add(1),
@@ -155,7 +155,7 @@ fn publish(
     if !standing.trust.is_sound() {
         return Err(RolloverError::TooMany);
     }
-    let signed = signer.sign(&standing.trust)?;
+    let signed = by.sign(&standing.trust)?;
     standing.signed = Some(signed.clone());
     standing.write(authority)?;
     Ok(signed)
