@@ -11,6 +11,7 @@ mod failure;
 pub mod gate;
 mod origin;
 pub mod proxy;
+pub mod survey;
 mod tls;
 mod trouble;
 mod way;

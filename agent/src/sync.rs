@@ -9,7 +9,7 @@ pub mod enrolment;
 mod feed;
 mod link_state;
 pub mod membership;
-mod renewal;
+pub mod renewal;
 mod retry;
 mod submission;
 mod upload_progress;

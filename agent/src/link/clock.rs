@@ -47,6 +47,18 @@ pub enum ClockFinding {
 pub(super) struct Diagnosis(Option<(Instant, Option<ClockFinding>)>);
 
 impl ClockFinding {
+    /// From central's time, asked for just now, and its certificate; `None` where both are in order.
+    pub fn of(central: UnixMillis, seen: Option<Sighting>) -> Option<Self> {
+        let here = crate::ids::now();
+        let tolerated = u64::try_from(CLOCK_TOLERANCE.as_millis()).unwrap_or(u64::MAX);
+        if here.0.abs_diff(central.0) > tolerated {
+            return Some(Self::Differs { here, central });
+        }
+        let seen = seen?;
+        (here < seen.not_before || here > seen.not_after)
+            .then_some(Self::CertificateOutOfDate { seen })
+    }
+
     /// One sentence for status and log; call IT.
     pub fn words(&self) -> String {
         match self {
@@ -70,6 +82,17 @@ fn shown(at: UnixMillis) -> String {
         |_| at.to_rfc3339(),
         |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string(),
     )
+}
+
+impl Proof {
+    /// TLS that leaves the dates out, where there is anything to prove central by.
+    pub(super) fn diagnosing(&self, tls12: bool) -> Option<Tls> {
+        match self {
+            Self::Place => None,
+            Self::Trust(trust) => Tls::diagnosing(trust, tls12).ok(),
+            Self::Fingerprint(anchor) => Tls::diagnosing_by_fingerprint(*anchor, tls12).ok(),
+        }
+    }
 }
 
 impl Link {
@@ -102,21 +125,9 @@ impl Link {
     }
 
     async fn compare(&self) -> Option<ClockFinding> {
-        let tls12 = self.shared.tls12;
-        let tls = match &self.present().proof {
-            Proof::Place => return None,
-            Proof::Trust(trust) => Tls::diagnosing(trust, tls12),
-            Proof::Fingerprint(anchor) => Tls::diagnosing_by_fingerprint(*anchor, tls12),
-        };
-        let tls = tls.ok()?;
+        let tls = self.present().proof.diagnosing(self.shared.tls12)?;
         let central = self.central_time(&tls).await?;
-        let here = crate::ids::now();
-        if here.0.abs_diff(central.0) > CLOCK_TOLERANCE.as_millis().try_into().unwrap_or(u64::MAX) {
-            return Some(ClockFinding::Differs { here, central });
-        }
-        let seen = tls.seen()?;
-        (here < seen.not_before || here > seen.not_after)
-            .then_some(ClockFinding::CertificateOutOfDate { seen })
+        ClockFinding::of(central, tls.seen())
     }
 
     async fn central_time(&self, tls: &Tls) -> Option<UnixMillis> {

@@ -7,7 +7,7 @@ use crate::identity::Facts;
 
 /// When the certificate is due: at two thirds of its life, and up to a sixth of its life later, by a
 /// share that its serial number decides. The last sixth is for agents that are offline just then.
-pub(super) fn due(facts: &Facts) -> UnixMillis {
+pub fn due(facts: &Facts) -> UnixMillis {
     let life = facts.not_after.0.saturating_sub(facts.not_before.0).max(0);
     let spread = i128::from(life / 6) * i128::from(share(&facts.serial)) / i128::from(u32::MAX);
     let wait = (life / 3 * 2).saturating_add(i64::try_from(spread).unwrap_or(0));

@@ -8,6 +8,10 @@ use super::*;
 const LATE: authority::Days = (-20, -10);
 const EARLY: authority::Days = (10, 20);
 
+/// ServerHello of TLS 1.1: version 3.2, a random, no session, AES-128-SHA, no compression.
+const TLS_1_1: &[u8] = b"\x16\x03\x02\x00\x2a\x02\x00\x00\x26\x03\x02\
+    0123456789abcdef0123456789abcdef\x00\x00\x2f\x00";
+
 struct Case {
     what: &'static str,
     peer: Peer,
@@ -159,9 +163,6 @@ async fn tls_1_2_is_spoken_only_where_it_is_allowed() {
 #[tokio::test]
 async fn what_speaks_no_tls_of_today_is_told_nothing() {
     let ours = Authority::new("Branchline root");
-    // ServerHello of TLS 1.1: version 3.2, a random, no session, AES-128-SHA, no compression.
-    const TLS_1_1: &[u8] = b"\x16\x03\x02\x00\x2a\x02\x00\x00\x26\x03\x02\
-        0123456789abcdef0123456789abcdef\x00\x00\x2f\x00";
     for (what, says) in [
         ("TLS 1.1", TLS_1_1),
         (

@@ -57,12 +57,13 @@ impl Peer {
         let says = Arc::new(Mutex::new(Says::ok(feed)));
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let mut tasks = JoinSet::new();
-        let (hears, speaks) = (heard.clone(), says.clone());
+        let (record, answers) = (heard.clone(), says.clone());
         tasks.spawn(async move {
             let mut open = JoinSet::new();
             for connection in 0.. {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (acceptor, heard, says) = (acceptor.clone(), hears.clone(), speaks.clone());
+                let (acceptor, record, answers) =
+                    (acceptor.clone(), record.clone(), answers.clone());
                 open.spawn(async move {
                     let accepted = acceptor.accept(stream).into_fallible().await;
                     let mut stream = match accepted {
@@ -77,13 +78,13 @@ impl Peer {
                     let shown = shown.map(|chain| chain[0].clone().into_owned());
                     while let Some((head, body)) = request(&mut stream).await {
                         let shown = shown.clone();
-                        heard.lock().unwrap().push(Heard {
+                        record.lock().unwrap().push(Heard {
                             head,
                             body,
                             shown,
                             connection,
                         });
-                        let says = says.lock().unwrap().clone();
+                        let says = answers.lock().unwrap().clone();
                         let said = format!(
                             "HTTP/1.1 {}\r\ndate: {}\r\ncontent-length: {}\r\n\r\n{}",
                             says.status,
@@ -111,14 +112,14 @@ impl Peer {
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
         let heard = Arc::<Mutex<Vec<Heard>>>::default();
-        let hears = heard.clone();
+        let record = heard.clone();
         tasks.spawn(async move {
             for connection in 0.. {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let mut some = vec![0; 16 * 1024];
                 let read = stream.read(&mut some).await.unwrap_or(0);
                 some.truncate(read);
-                hears.lock().unwrap().push(Heard {
+                record.lock().unwrap().push(Heard {
                     head: String::from_utf8_lossy(&some).into_owned(),
                     body: Vec::new(),
                     shown: None,
@@ -142,20 +143,20 @@ impl Peer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let heard = Arc::<Mutex<Vec<Heard>>>::default();
-        let hears = heard.clone();
+        let record = heard.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut open = JoinSet::new();
             for connection in 0.. {
                 let (mut client, _) = listener.accept().await.unwrap();
-                let heard = hears.clone();
+                let record = record.clone();
                 open.spawn(async move {
-                    let Some((head, body)) = request(&mut client).await else {
+                    let Some((asked, body)) = request(&mut client).await else {
                         return;
                     };
-                    let knows = authorization.is_none_or(|expected| head.contains(expected));
-                    heard.lock().unwrap().push(Heard {
-                        head,
+                    let knows = authorization.is_none_or(|expected| asked.contains(expected));
+                    record.lock().unwrap().push(Heard {
+                        head: asked,
                         body,
                         shown: None,
                         connection,
