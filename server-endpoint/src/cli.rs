@@ -16,16 +16,20 @@ use crate::ledger::sqlite::{self, SqliteLedger};
 
 mod acting;
 mod agent;
+mod api_token;
+mod ask;
 mod audit;
 mod authority;
 mod branch;
 mod cert;
 mod files;
 mod init;
+mod operator;
 mod output;
 mod serve;
 mod tickets;
 mod token;
+mod trail;
 
 /// Central of Branchline: takes what branches filed, once and in order.
 #[derive(Debug, Parser)]
@@ -63,6 +67,15 @@ enum Command {
     /// See certificates, issue proxies', and change the root without visiting branches
     #[command(subcommand)]
     Cert(cert::CertCommand),
+    /// Add, change and remove the people of central
+    #[command(subcommand)]
+    Operator(operator::OperatorCommand),
+    /// Make and take back what programs show to be known
+    #[command(subcommand)]
+    ApiToken(api_token::ApiTokenCommand),
+    /// See who did what, and check that the record of it is whole
+    #[command(subcommand)]
+    Trail(trail::TrailCommand),
     /// Look at tickets
     #[command(subcommand)]
     Tickets(tickets::TicketsCommand),
@@ -141,6 +154,9 @@ impl Cli {
             Command::Token(command) => token::execute(&data_dir, command),
             Command::Agent(command) => agent::execute(&data_dir, command),
             Command::Cert(command) => cert::execute(&data_dir, command),
+            Command::Operator(command) => operator::execute(&data_dir, command),
+            Command::ApiToken(command) => api_token::execute(&data_dir, command),
+            Command::Trail(command) => trail::execute(&data_dir, command),
             Command::Tickets(command) => tickets::execute(&data_dir, command),
             Command::Files(command) => files::execute(&data_dir, command),
             Command::Audit(args) => audit::execute(&data_dir, &args),

@@ -40,7 +40,7 @@ mod tests;
 pub use inspector::Inspector;
 pub use pauses::Pauses;
 pub use proof::{Proof, prove};
-pub use release::{ReleaseFault, release};
+pub use release::{Decided, ReleaseFault, release};
 pub use steps::{Scanner, Steps};
 
 /// Why a step could not be made; it is made again later.

@@ -14,6 +14,8 @@ use serde_json::Value;
 
 #[path = "cli/certificates.rs"]
 mod certificates;
+#[path = "cli/operators.rs"]
+mod operators;
 
 struct Central(tempfile::TempDir);
 
@@ -55,6 +57,20 @@ impl Central {
             .stdin(Stdio::null())
             .output()
             .unwrap()
+    }
+
+    /// With this on standard input.
+    fn told(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It may have refused before it read anything.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
     }
 
     fn ok(&self, arguments: &[&str]) -> String {

@@ -239,16 +239,12 @@ impl Operators {
             self.guard.succeeded(tried, Instant::now());
             return Err(SignInFault::Busy);
         };
-        match operator.filter(|_| right) {
-            Some(operator) => {
-                self.guard.succeeded(tried, Instant::now());
-                Ok(operator)
-            }
-            None => {
-                self.record_failure(&attempt).await?;
-                Err(SignInFault::Wrong)
-            }
+        if let Some(operator) = operator.filter(|_| right) {
+            self.guard.succeeded(tried, Instant::now());
+            return Ok(operator);
         }
+        self.record_failure(&attempt).await?;
+        Err(SignInFault::Wrong)
     }
 
     async fn record_failure(&self, attempt: &Attempt<'_>) -> Result<(), LedgerError> {

@@ -8,19 +8,22 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use branchline_protocol::id::{BranchCode, FileId};
+use branchline_protocol::time::UnixMillis;
 use clap::{Args, Subcommand};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
 
-use super::{Failure, block_on, open_ledger, output};
+use super::{Failure, acting, block_on, open_ledger, output};
 use crate::config::Config;
-use crate::inspection::{self, Fault, ReleaseFault};
+use crate::inspection::{self, Decided, Fault, ReleaseFault};
 use crate::ledger::sqlite::SqliteLedger;
-use crate::ledger::{FileFilter, FileLedger, FileRecord, now};
+use crate::ledger::{FileFilter, FileLedger, FileRecord, IdentityLedger, now};
 use crate::vault::{self, FsVault, VaultError};
 
 mod get;
 mod show;
+
+pub(super) use show::since;
 
 /// Verifying found something.
 const FOUND_SOMETHING: u8 = 3;
@@ -204,7 +207,12 @@ fn list(central: &Central, args: ListArgs) -> Result<ExitCode, Failure> {
 
 async fn release(central: &Central, args: &ReleaseArgs) -> Result<ExitCode, Failure> {
     let (ledger, vault) = (central.ledger.as_ref(), &central.vault);
-    let released = inspection::release(ledger, vault, args.id, &args.by, &args.reason).await;
+    let decided = Decided {
+        by: args.by.clone(),
+        reason: args.reason.clone(),
+        actor: acting::deed("", "", String::new()).actor,
+    };
+    let released = inspection::release(ledger, vault, args.id, &decided).await;
     let file = released.map_err(|fault| match fault {
         ReleaseFault::Fault(fault) => fault.into(),
         ReleaseFault::Unknown(id) => unknown(id),
@@ -229,6 +237,7 @@ async fn rescan(central: &Central, args: RescanArgs) -> Result<ExitCode, Failure
     for id in &args.ids {
         central.file(*id).await?;
     }
+    record_rescan(central, &args).await?;
     let asked = if args.ids.is_empty() {
         let words: &[&'static str] = if args.all_held {
             &["held", "too_large"]
@@ -260,6 +269,24 @@ async fn rescan(central: &Central, args: RescanArgs) -> Result<ExitCode, Failure
         }
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Before it is done: what is asked for twice does no harm, and what is not recorded would not be known.
+async fn record_rescan(central: &Central, args: &RescanArgs) -> Result<(), Failure> {
+    let action = "file-scan-again";
+    if args.ids.is_empty() {
+        let which = match args.since {
+            None => "all that are held or too large".to_owned(),
+            Some(since) => format!("all judged since {}", UnixMillis(since).to_rfc3339()),
+        };
+        let deed = acting::deed(action, "files", which);
+        return Ok(central.ledger.record(deed).await?);
+    }
+    for id in &args.ids {
+        let deed = acting::deed(action, id.to_string(), String::new());
+        central.ledger.record(deed).await?;
+    }
+    Ok(())
 }
 
 async fn rescan_all(central: &Central, word: &'static str, since: i64) -> Result<u64, Failure> {

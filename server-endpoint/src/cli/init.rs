@@ -1,5 +1,5 @@
-//! `init`: the data directory, the ledger, the vault, the certificate authority and the settings. What is
-//! there is left as it is.
+//! `init`: the data directory, the ledger, the vault, the certificate authority, the settings and the first
+//! administrator. What is there is left as it is.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
@@ -9,7 +9,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{Failure, output};
+use super::{Failure, acting, block_on, operator, output};
+use crate::authority::operators::first;
 use crate::authority::{Authority, FOLDER};
 use crate::config::{self, Config};
 use crate::ledger::now;
@@ -32,7 +33,7 @@ pub(super) fn execute(data_dir: &Path, args: &InitArgs) -> Result<ExitCode, Fail
     Config::read(data_dir)?;
     let ledger = data_dir.join(sqlite::FILE_NAME);
     let made = !ledger.exists();
-    drop(SqliteLedger::open(&ledger)?);
+    let opened = SqliteLedger::open(&ledger)?;
     make_vault(data_dir)?;
     let authority = Authority::init(&data_dir.join(FOLDER), &args.names, now())?;
     sync_directory(data_dir)?;
@@ -54,6 +55,11 @@ pub(super) fn execute(data_dir: &Path, args: &InitArgs) -> Result<ExitCode, Fail
         ));
     }
     output::line(&format!("root certificate (SHA-256) {}", authority.root));
+    let deed = acting::deed("operator-added", first::NAME, String::new());
+    let password = block_on(async { Ok(first::administrator(&opened, deed).await?) })?;
+    if let Some(password) = password {
+        output::line(&operator::one_time(first::NAME, &password));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -21,6 +21,13 @@ pub(super) fn aside(text: &str) {
     let _ = writeln!(std::io::stderr(), "{}", safe(text));
 }
 
+/// Asks something of whoever sits at the terminal, without ending the line.
+pub(super) fn prompt(text: &str) {
+    let mut terminal = std::io::stderr();
+    let _ = terminal.write_all(text.as_bytes());
+    let _ = terminal.flush();
+}
+
 /// Prints JSON, indented for people who look and for diffs.
 pub(super) fn json(value: &impl Serialize) {
     let text = serde_json::to_string_pretty(value).unwrap_or_default();

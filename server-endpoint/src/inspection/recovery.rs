@@ -130,6 +130,7 @@ async fn withdraw_verdict(
             state: infected.state.clone(),
             sniffed: None,
             disguised: file.disguised,
+            deed: None,
             at: now(),
         };
         if ledger.move_file(moved).await?.is_some() {

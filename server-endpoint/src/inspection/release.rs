@@ -9,7 +9,7 @@ use branchline_protocol::limits;
 use branchline_protocol::text::{self, Shape};
 
 use super::{Fault, assemble, recovery};
-use crate::ledger::{FileRecord, Ledger, MoveFile, now};
+use crate::ledger::{Actor, Deed, FileRecord, Ledger, MoveFile, now};
 use crate::vault::{Shelf, Vault};
 
 /// Why a file was not released.
@@ -51,19 +51,28 @@ impl From<crate::ledger::LedgerError> for ReleaseFault {
     }
 }
 
-/// Releases a file. `by` is one line of at most [`limits::USER_CHARS`], `reason` one of at most
-/// [`limits::DETAIL_CHARS`]. Answers with the file as it is then; it may be read from then on, even where
+/// Who decided, and why.
+#[derive(Debug, Clone)]
+pub struct Decided {
+    /// What the branch is told of who it was; one line of at most [`limits::USER_CHARS`].
+    pub by: String,
+    /// One line of at most [`limits::DETAIL_CHARS`].
+    pub reason: String,
+    /// Who it was for central, for the trail.
+    pub actor: Actor,
+}
+
+/// Releases a file, and records that in the trail in the same commit. Answers with the file as it is then; it may be read from then on, even where
 /// an error says that it could not be moved yet.
 pub async fn release(
     ledger: &dyn Ledger,
     vault: &dyn Vault,
     id: FileId,
-    by: &str,
-    reason: &str,
+    decided: &Decided,
 ) -> Result<FileRecord, ReleaseFault> {
     for (what, words, most) in [
-        ("the name", by, limits::USER_CHARS),
-        ("the reason", reason, limits::DETAIL_CHARS),
+        ("the name", &decided.by, limits::USER_CHARS),
+        ("the reason", &decided.reason, limits::DETAIL_CHARS),
     ] {
         if let Some(fault) = text::fault(words, Shape::Line, most) {
             return Err(ReleaseFault::Words(format!("{what} {fault}")));
@@ -88,16 +97,25 @@ pub async fn release(
     if !lies_whole(vault, &file).await? {
         return Err(ReleaseFault::Damaged);
     }
+    let at = now();
     let moved = MoveFile {
         file: id,
         version: file.version,
         state: FileState::Released {
-            by: by.to_owned(),
-            reason: reason.to_owned(),
+            by: decided.by.clone(),
+            reason: decided.reason.clone(),
         },
         sniffed: None,
         disguised: file.disguised,
-        at: now(),
+        deed: Some(Deed {
+            actor: decided.actor.clone(),
+            action: "file-released",
+            subject: id.to_string(),
+            detail: format!("by {}: {}", decided.by, decided.reason),
+            address: None,
+            at,
+        }),
+        at,
     };
     let Some(released) = ledger.move_file(moved).await? else {
         return Err(ReleaseFault::Moved);

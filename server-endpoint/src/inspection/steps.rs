@@ -128,6 +128,7 @@ impl Steps {
             state: FileState::Scanning,
             sniffed: None,
             disguised: false,
+            deed: None,
             at: now(),
         };
         Ok(self.ledger.move_file(moved).await?)
@@ -288,6 +289,7 @@ impl Steps {
             state,
             sniffed: media_type,
             disguised,
+            deed: None,
             at: now(),
         };
         Ok(self.ledger.move_file(moved).await?)

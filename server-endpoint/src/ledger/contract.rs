@@ -87,6 +87,7 @@ macro_rules! contract_tests {
             revocations_are_told_in_order);
         $crate::ledger::contract::contract_tests!($make, publishing:
             each_deed_is_in_the_trail_and_the_trail_holds_together,
+            a_release_is_recorded_with_what_it_moves,
             trust_reaches_each_branch_once_and_in_order);
         $crate::ledger::contract::contract_tests!($make, operators:
             operators_come_change_and_go,

@@ -10,7 +10,7 @@ use branchline_protocol::manifest::{ChunkRef, FileStanding, Section};
 use branchline_protocol::time::{LocalTime, UnixMillis};
 use uuid::Uuid;
 
-use super::Pending;
+use super::{Deed, Pending};
 
 /// One immutable object of the vault's `incoming/`: the chunks of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -201,6 +201,8 @@ pub struct MoveFile {
     pub sniffed: Option<String>,
     /// See [`FileRecord::disguised`].
     pub disguised: bool,
+    /// For the trail, where a person decided it.
+    pub deed: Option<Deed>,
     /// By central's clock.
     pub at: UnixMillis,
 }

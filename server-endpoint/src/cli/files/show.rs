@@ -33,7 +33,7 @@ pub(super) fn state_word(word: &str) -> Result<&'static str, String> {
 }
 
 /// Reads a day, which begins at this machine's midnight, or a time; in milliseconds of UNIX time.
-pub(super) fn since(text: &str) -> Result<i64, String> {
+pub(in crate::cli) fn since(text: &str) -> Result<i64, String> {
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
         return Ok(time.as_millisecond());
     }

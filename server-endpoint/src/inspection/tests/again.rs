@@ -20,6 +20,8 @@ async fn p5_a_clean_file_that_is_found_infected_later_is_withdrawn() {
     world
         .until(&file, "infected", |file| file.state.word() == "infected")
         .await;
+    // Nobody can read it from that commit on; its bytes are taken from the shelf after it.
+    world.until_released(&[]).await;
     at_work.stop().await;
     assert_eq!(
         world.told(&file).await,

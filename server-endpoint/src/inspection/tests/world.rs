@@ -206,6 +206,7 @@ impl World {
             },
             sniffed: None,
             disguised: false,
+            deed: None,
             at: now(),
         };
         self.ledger.move_file(moved).await.unwrap().unwrap();

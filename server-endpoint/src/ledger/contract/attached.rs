@@ -197,6 +197,7 @@ pub(crate) async fn move_to(ledger: &dyn Ledger, file: &TestFile, state: FileSta
         state,
         sniffed: None,
         disguised: false,
+        deed: None,
         at: now(),
     };
     ledger.move_file(moved).await.unwrap().unwrap()

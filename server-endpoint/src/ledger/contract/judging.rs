@@ -43,6 +43,7 @@ fn to(record: &FileRecord, state: FileState) -> MoveFile {
         state,
         sniffed: None,
         disguised: false,
+        deed: None,
         at: now(),
     }
 }

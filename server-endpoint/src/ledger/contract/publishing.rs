@@ -2,13 +2,15 @@
 
 use branchline_protocol::enrolment::{Der, Fingerprint, SignedTrust};
 use branchline_protocol::event::EventBody;
+use branchline_protocol::file::FileState;
 use branchline_protocol::id::BranchCode;
 use branchline_protocol::time::UnixMillis;
 
+use super::attached::{agent_with, move_to, receive};
 use super::certificates::issue;
 use super::joining::{NOW, branch, branch_token, deed, digest_of, enrol, join};
 use crate::ledger::{
-    Actor, Deed, Ledger, Proof, TokenFor, TrailCheck, TrailEntry, TrailFault, TrailFilter,
+    Actor, Deed, Ledger, MoveFile, Proof, TokenFor, TrailCheck, TrailEntry, TrailFault, TrailFilter,
 };
 use crate::testing::{TestAgent, unknown_kind};
 
@@ -91,6 +93,8 @@ pub(crate) async fn each_deed_is_in_the_trail_and_the_trail_holds_together(ledge
     a_change_shows(&entries);
 }
 
+type Change = fn(&mut TrailEntry);
+
 fn a_change_shows(entries: &[TrailEntry]) {
     let faults = |entries: &[TrailEntry]| {
         let mut check = TrailCheck::default();
@@ -98,8 +102,7 @@ fn a_change_shows(entries: &[TrailEntry]) {
         found.collect::<Vec<_>>()
     };
     assert_eq!(faults(entries), []);
-    type Change = fn(&mut TrailEntry);
-    let changes: [Change; 7] = [
+    let ways: [Change; 7] = [
         |entry| entry.actor = "server".into(),
         |entry| entry.action.push('x'),
         |entry| entry.subject.push('x'),
@@ -108,13 +111,13 @@ fn a_change_shows(entries: &[TrailEntry]) {
         |entry| entry.at.0 += 1,
         |entry| std::mem::swap(&mut entry.action, &mut entry.subject),
     ];
-    for change in changes {
-        let mut changed = entries.to_vec();
-        change(&mut changed[3]);
-        assert_eq!(faults(&changed), [TrailFault::Changed(4)]);
+    for change in ways {
+        let mut other = entries.to_vec();
+        change(&mut other[3]);
+        assert_eq!(faults(&other), [TrailFault::Changed(4)]);
         // Whoever computes the digest again has to do so for all that come after.
-        changed[3].digest = changed[3].digest_after(changed[2].digest);
-        assert_eq!(faults(&changed), [TrailFault::Changed(5)]);
+        other[3].digest = other[3].digest_after(other[2].digest);
+        assert_eq!(faults(&other), [TrailFault::Changed(5)]);
     }
     let mut shorter = entries.to_vec();
     shorter.remove(3);
@@ -122,6 +125,36 @@ fn a_change_shows(entries: &[TrailEntry]) {
     let mut swapped = entries.to_vec();
     swapped.swap(3, 4);
     assert!(!faults(&swapped).is_empty());
+}
+
+pub(crate) async fn a_release_is_recorded_with_what_it_moves(ledger: &impl Ledger) {
+    let (agent, file) = agent_with(ledger, "LYN", "f", &["a", "b"]).await;
+    receive(ledger, &agent, &file, "one").await;
+    move_to(ledger, &file, FileState::Scanning).await;
+    let held = move_to(ledger, &file, FileState::Held).await;
+    assert_eq!(trail(ledger, TrailFilter::default()).await.len(), 0);
+    let release = MoveFile {
+        file: file.id,
+        version: held.version,
+        state: FileState::Released {
+            by: "Ada".into(),
+            reason: "needed".into(),
+        },
+        sniffed: None,
+        disguised: false,
+        deed: Some(deed("file-released", &file.id.to_string())),
+        at: NOW,
+    };
+    let released = ledger.move_file(release.clone()).await.unwrap();
+    assert!(released.is_some());
+    // It is not as it was seen any more, so that nothing is done.
+    assert!(ledger.move_file(release).await.unwrap().is_none());
+    let told = trail(ledger, TrailFilter::default()).await;
+    let told: Vec<_> = told
+        .iter()
+        .map(|it| (it.action.as_str(), it.subject.clone()))
+        .collect();
+    assert_eq!(told, [("file-released", file.id.to_string())]);
 }
 
 fn trust(serial: u64, signature: u8) -> SignedTrust {

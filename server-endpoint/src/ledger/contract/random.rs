@@ -266,6 +266,7 @@ impl<L: Ledger> Run<'_, L> {
             state: state.clone(),
             sniffed: None,
             disguised: false,
+            deed: None,
             at: UnixMillis(self.clock),
         };
         let moved = self.ledger.move_file(moved).await.unwrap();

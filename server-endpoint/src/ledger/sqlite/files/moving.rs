@@ -9,6 +9,7 @@ use rusqlite::Connection;
 
 use super::rows::FileRow;
 use super::{reading, states};
+use crate::ledger::sqlite::identity::trail;
 use crate::ledger::{FileRecord, LedgerError, MoveFile};
 
 /// `None` where the file is not as the caller saw it.
@@ -37,6 +38,9 @@ pub(super) fn move_file(
     }
     file.disguised = moved.disguised;
     file.save(connection)?;
+    if let Some(deed) = &moved.deed {
+        trail::add(connection, deed)?;
+    }
     reading::file(connection, moved.file)
 }
 

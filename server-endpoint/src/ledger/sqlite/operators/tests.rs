@@ -31,7 +31,7 @@ impl Secrets {
     /// Each as it may be written: raw, in hex, in base64 at any offset from the start of a group.
     fn written(&self) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
         self.0.iter().flat_map(|(what, secret)| {
-            let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+            let hex = hex_of(secret);
             let mut all = vec![
                 secret.clone(),
                 hex.to_uppercase().into_bytes(),
@@ -54,6 +54,12 @@ impl Secrets {
         });
         found.map(|(what, _)| what).collect()
     }
+}
+
+fn hex_of(bytes: &[u8]) -> String {
+    let digits =
+        |byte: &u8| [byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[digit as usize]);
+    String::from_utf8(bytes.iter().flat_map(digits).collect()).unwrap()
 }
 
 /// Every column of every row of every table, one after the other; text and bytes as they are.
@@ -105,7 +111,7 @@ async fn fill(ledger: &std::sync::Arc<SqliteLedger>, secrets: &mut Secrets) {
     let key = KeyPair::generate().unwrap();
     secrets.add("an agent's key", key.serialize_der());
     let certificate = CertificateParams::default().self_signed(&key).unwrap();
-    let digest = key_digest(&key.public_key_raw().to_vec());
+    let digest = key_digest(key.public_key_raw());
     let enrolling = Enrol {
         token: token.hash(),
         key: digest,
