@@ -95,13 +95,10 @@ impl Loaded {
             .roots()
             .map(|number| issuing(&authority.join(folder::issuing(number))))
             .collect();
-        let (server, server_validity) = match (&tls.certificate, &tls.key) {
-            (Some(certificate), Some(key)) => server(certificate, key)?,
-            _ => {
-                let own = authority.join(folder::SERVER);
-                server(&own, &own)?
-            }
-        };
+        let own = authority.join(folder::SERVER);
+        let given = tls.certificate.as_ref().zip(tls.key.as_ref());
+        let (certificate, key) = given.unwrap_or((&own, &own));
+        let (server, server_validity) = server(certificate, key)?;
         let anchor = server.cert.last().map(|last| fingerprint(last));
         if let (Some(path), Some(root)) = (&tls.certificate, server.cert.last()) {
             announced(path, root, &standing)?;
