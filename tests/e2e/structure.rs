@@ -196,6 +196,19 @@ const SERVER: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "authority",
+        &[
+            "crate::ingress",
+            "crate::vault",
+            "crate::inspection",
+            "crate::cli",
+            "crate::server",
+            "rusqlite",
+            "axum",
+            "hyper",
+        ],
+    ),
+    (
         "config",
         &[
             "crate::ledger",

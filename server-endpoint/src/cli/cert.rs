@@ -202,8 +202,9 @@ fn switch(data_dir: &Path) -> Result<(), Failure> {
     let deed = acting::deed("root-switched", "root", String::new());
     block_on(async { Ok(ledger.record(deed).await?) })?;
     output::line(
-        "everything new comes from the new root; agents renew to it in their own time. Once `cert \
-         status` shows that none needs the old one: `cert retire-old`",
+        "everything new comes from the new root; agents renew to it in their own time, within three \
+         quarters of a certificate's life. Issue proxies' certificates anew (`cert issue-proxy`). Then \
+         `cert retire-old`, which says whom it waits for",
     );
     Ok(())
 }
