@@ -52,12 +52,14 @@ pub async fn accept_until(ingress: Arc<Ingress>, listener: TcpListener, connecti
         };
         match accepted {
             Ok((stream, from)) => {
+                // Here and not in its task, so that those who came before it are counted before it.
+                let visit = ingress.strangers.enter(Network::of(from.ip()));
                 let caller = Caller {
                     ingress: ingress.clone(),
                     router: router.clone(),
                     address: from.ip(),
                 };
-                connections.spawn(caller.attend(stream, place));
+                connections.spawn(caller.attend(stream, visit, place));
             }
             Err(fault) => {
                 tracing::warn!(error = %fault, "accept a connection");
@@ -84,13 +86,19 @@ struct Caller {
 }
 
 impl Caller {
-    async fn attend(self, stream: TcpStream, place: Option<OwnedSemaphorePermit>) {
+    async fn attend(
+        self,
+        stream: TcpStream,
+        visit: Visit<Network>,
+        place: Option<OwnedSemaphorePermit>,
+    ) {
         // Answers are written whole; waiting for more would only delay them.
         let _ = stream.set_nodelay(true);
         let stream = Impatient::new(stream, self.ingress.bounds.write_stall);
         let ingress = self.ingress.clone();
         let Some(door) = ingress.tls() else {
             let _place = place;
+            drop(visit);
             let standing = match ingress.door {
                 Some(_) => Standing::Spokesman,
                 None => Standing::Stranger,
@@ -98,7 +106,6 @@ impl Caller {
             let for_ever = std::future::pending();
             return self.converse(stream, standing, for_ever, LAST_WORDS).await;
         };
-        let visit = ingress.strangers.enter(Network::of(self.address));
         let shaken = tokio::select! {
             shaken = self.shake_hands(door, stream) => shaken,
             () = visit.dismissed() => None,

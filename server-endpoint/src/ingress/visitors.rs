@@ -5,6 +5,7 @@
 //! still: half a handshake, a header that drips, a connection whose other end went away without a word.
 //! So nobody keeps others out by merely holding on (P8).
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -68,7 +69,8 @@ impl<K: Copy + Eq + Hash> Visitors<K> {
         })
     }
 
-    /// Comes in. At the bound of one, its oldest leaves; at that of all, the oldest of whoever has most.
+    /// Comes in. At the bound of one, its oldest leaves; at that of all, the oldest of whoever has most,
+    /// and where several have most, of them the one that has been here longest.
     pub(super) fn enter(self: &Arc<Self>, key: K) -> Visit<K> {
         let leave = CancellationToken::new();
         let mut present = self.lock();
@@ -81,7 +83,10 @@ impl<K: Copy + Eq + Hash> Visitors<K> {
             present.dismiss_oldest(key);
         }
         if present.count > self.of_all {
-            let most = present.by.iter().max_by_key(|(_, own)| own.len());
+            let most = present
+                .by
+                .iter()
+                .max_by_key(|(_, own)| (own.len(), Reverse(own.keys().next().copied())));
             if let Some(key) = most.map(|(key, _)| *key) {
                 present.dismiss_oldest(key);
             }
@@ -188,6 +193,23 @@ mod tests {
             [true, false, false, false, false]
         );
         assert_eq!(visitors.count(), 4);
+    }
+
+    #[test]
+    fn p8_a_crowd_from_everywhere_never_dismisses_the_newcomer() {
+        let visitors = Visitors::new(10, 50);
+        let crowd: Vec<_> = (0..50).map(|key| visitors.enter(key)).collect();
+        for place in 0..20 {
+            let newcomer = visitors.enter(200);
+            assert!(!newcomer.leave.is_cancelled(), "{place}");
+            let leaving = crowd.iter().filter(|visit| visit.leave.is_cancelled());
+            assert_eq!(leaving.count(), (place + 1).min(1), "{place}");
+        }
+        let newcomers: Vec<_> = (100..120).map(|key| visitors.enter(key)).collect();
+        let crowd: Vec<&Visit<u8>> = crowd.iter().collect();
+        assert_eq!(leaving(&crowd)[..20], [true; 20]);
+        assert_eq!(leaving(&crowd)[20..], [false; 30]);
+        drop(newcomers);
     }
 
     #[test]
