@@ -11,14 +11,16 @@ fn status(central: &Central) -> Value {
 }
 
 fn attention(central: &Central) -> String {
-    status(central)["attention"].to_string()
+    let status = status(central);
+    status.get("attention").unwrap().to_string()
 }
 
 fn parts(central: &Central) -> Vec<String> {
     let status = status(central);
-    let certificates = status["certificates"].as_array().unwrap();
+    let certificates = status.get("certificates").unwrap().as_array().unwrap();
+    let word = |one: &Value, key: &str| one.get(key).unwrap().as_str().unwrap().to_owned();
     let each = certificates.iter();
-    each.map(|one| format!("{} {}", one["part"], one["certificate"]).replace('"', ""))
+    each.map(|one| format!("{} {}", word(one, "part"), word(one, "certificate")))
         .collect()
 }
 
