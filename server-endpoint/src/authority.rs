@@ -297,15 +297,15 @@ impl Authority {
         rollover::retire_old(folder, root_key, now)
     }
 
-    /// Has agents trust the root of this given certificate (a PEM file), beside the server's own roots;
-    /// with none, those alone. Gives what to publish.
+    /// Has agents trust the roots of these given certificates (PEM files), beside the server's own roots,
+    /// and no others. Gives what to publish.
     pub fn announce(
         folder: &Path,
-        given: Option<&Path>,
+        given: &[&Path],
         root_key: Option<&Path>,
     ) -> Result<SignedTrust, RolloverError> {
-        let given = given.map(loaded::given_root).transpose()?;
-        rollover::announce(folder, given, root_key)
+        let given: Result<_, _> = given.iter().map(|path| loaded::given_root(path)).collect();
+        rollover::announce(folder, given?, root_key)
     }
 
     /// Gives the server's own certificate other names. Gives them all.

@@ -117,11 +117,11 @@ pub(super) fn retire_old(
     publish(authority, standing, anchors, &present)
 }
 
-/// Has agents also trust the root of a certificate that is given to the server, or no longer trust one
-/// that was; gives the bundle to publish.
+/// Has agents trust the own roots and these, of certificates given to the server, and no others any more;
+/// gives the bundle to publish.
 pub(super) fn announce(
     authority: &Path,
-    given: Option<CertificateDer<'_>>,
+    given: Vec<CertificateDer<'static>>,
     root_key: Option<&Path>,
 ) -> Result<SignedTrust, RolloverError> {
     let _alone = folder::lock(authority)?;
@@ -131,7 +131,10 @@ pub(super) fn announce(
         let root = folder::certificate(&authority.join(folder::root(number)))?;
         anchors.extend(Der::new(root.to_vec()));
     }
-    anchors.extend(given.and_then(|given| Der::new(given.to_vec())));
+    for root in given {
+        let root = Der::new(root.to_vec());
+        anchors.extend(root.filter(|root| !anchors.contains(root)));
+    }
     if let Some(signed) = &standing.signed
         && anchors == standing.trust.anchors
     {

@@ -30,8 +30,8 @@ pub(super) enum CertCommand {
     IssueProxy(IssueProxyArgs),
     /// Give the server's own certificate other names
     Names(NamesArgs),
-    /// Have agents trust the root of a certificate that the server is to be given; without one, the
-    /// server's own roots alone
+    /// Have agents trust the root of a certificate that the server is to be given, beside the root of the
+    /// one in use and the server's own; without one, those alone
     Announce(AnnounceArgs),
     /// Rollover, step 1: make the next root, and tell all agents to trust it too
     NextRoot(RootArgs),
@@ -172,11 +172,10 @@ fn names(data_dir: &Path, args: &NamesArgs) -> Result<(), Failure> {
 fn announce(data_dir: &Path, args: &AnnounceArgs) -> Result<(), Failure> {
     let ledger = open_ledger(data_dir)?;
     let folder = data_dir.join(FOLDER);
-    let signed = Authority::announce(
-        &folder,
-        args.certificate.as_deref(),
-        args.root.root_key.as_deref(),
-    )?;
+    let in_use = Config::read(data_dir)?.tls.certificate;
+    let given = [in_use.as_deref(), args.certificate.as_deref()];
+    let given: Vec<&Path> = given.into_iter().flatten().collect();
+    let signed = Authority::announce(&folder, &given, args.root.root_key.as_deref())?;
     let serial = publish(&ledger, signed, "trust-announced")?;
     output::line(&format!(
         "agents are told whom to trust (bundle {serial}); `cert status` shows who has heard"

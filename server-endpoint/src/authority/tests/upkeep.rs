@@ -127,7 +127,8 @@ impl Given {
     }
 
     fn announced(&self, world: &World) -> Arc<Authority> {
-        Authority::announce(&world.path(), self.tls().certificate.as_deref(), None).unwrap();
+        let path = self.tls().certificate.unwrap();
+        Authority::announce(&world.path(), &[&path], None).unwrap();
         self.open(world).unwrap()
     }
 }
@@ -148,6 +149,29 @@ fn a_given_certificate_serves_once_agents_were_told_of_its_root() {
     assert_eq!(authority.tend(later).unwrap(), Tended::Nothing);
     let (certificate, _, _) = world.agent_at(now());
     assert!(authority.examine(certificate[0].as_bytes()).is_ok());
+}
+
+#[test]
+fn one_given_certificate_takes_anothers_place_while_agents_know_both() {
+    let world = World::new();
+    let (first, second) = (Given::new(), Given::new());
+    let authority = first.announced(&world);
+    let paths = [&first, &second].map(|given| given.tls().certificate.unwrap());
+    let [one, two] = paths.each_ref().map(|path| path.as_path());
+    let told = Authority::announce(&world.path(), &[one, two], None).unwrap();
+    assert_eq!(told.read().unwrap().anchors.len(), 3);
+    assert_eq!(told.read().unwrap().serial, 3);
+    // A repeat tells the same; what is named twice is told once.
+    let again = Authority::announce(&world.path(), &[one, two, one], None).unwrap();
+    assert_eq!(again, told);
+    assert_eq!(authority.tend(now()).unwrap(), Tended::Reloaded);
+    second.open(&world).unwrap();
+    let told = Authority::announce(&world.path(), &[two], None).unwrap();
+    assert_eq!(told.read().unwrap().anchors.len(), 2);
+    assert!(first.open(&world).is_err());
+    // What serves goes on with what it has.
+    assert!(authority.tend(now()).is_err());
+    assert!(proven(&authority, first.root.der(), NAME));
 }
 
 #[test]
