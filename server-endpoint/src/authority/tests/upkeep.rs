@@ -157,7 +157,7 @@ fn one_given_certificate_takes_anothers_place_while_agents_know_both() {
     let (first, second) = (Given::new(), Given::new());
     let authority = first.announced(&world);
     let paths = [&first, &second].map(|given| given.tls().certificate.unwrap());
-    let [one, two] = paths.each_ref().map(|path| path.as_path());
+    let [one, two] = paths.each_ref().map(std::path::PathBuf::as_path);
     let told = Authority::announce(&world.path(), &[one, two], None).unwrap();
     assert_eq!(told.read().unwrap().anchors.len(), 3);
     assert_eq!(told.read().unwrap().serial, 3);
