@@ -33,6 +33,7 @@ mod init;
 mod loaded;
 mod make;
 pub mod operators;
+pub mod patience;
 mod presented;
 mod request;
 mod rollover;

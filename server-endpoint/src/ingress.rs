@@ -27,6 +27,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::authority::patience::Network;
 use crate::ledger::{DedupScope, Ledger, UploadBounds};
 use crate::vault::Vault;
 use attempts::Attempts;
@@ -35,7 +36,7 @@ use bulk::{ControlWork, Gate};
 use bulletin::Bulletin;
 use refusal::Refusal;
 use vault_health::VaultHealth;
-use visitors::{Network, Visitors};
+use visitors::Visitors;
 
 mod admission;
 mod answer;

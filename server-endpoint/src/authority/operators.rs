@@ -27,7 +27,6 @@ use crate::ledger::{
 pub mod first;
 mod guard;
 pub mod passwords;
-pub mod patience;
 pub mod secret;
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::visitors::Network;
+use crate::authority::patience::Network;
 
 /// One more after so long.
 const REFILL: Duration = Duration::from_secs(30);

@@ -24,7 +24,8 @@ use tokio_util::task::TaskTracker;
 use super::Ingress;
 use super::impatient::Impatient;
 use super::peer::{Door, Peer, Standing, Way};
-use super::visitors::{Network, Visit};
+use super::visitors::Visit;
+use crate::authority::patience::Network;
 
 /// Bytes of a request's headers, and of the read buffer of each connection.
 const HEADER_BYTES: usize = 32 * 1024;

@@ -20,8 +20,8 @@ use tokio::time::Instant;
 use super::body::Reading;
 use super::peer::{Door, Peer};
 use super::refusal::Refusal;
-use super::visitors::Network;
 use super::{Ingress, admission, answer, body};
+use crate::authority::patience::Network;
 use crate::authority::{Authority, CertificateRequest};
 use crate::ledger::{
     Actor, AgentRecord, CertificateState, Deed, Enrol, Enrolled, NewCertificate, Proof, now,

@@ -38,6 +38,7 @@ macro_rules! contract_tests {
             verdicts_that_do_not_fit_an_answer_come_with_the_next);
         $crate::ledger::contract::contract_tests!($make, reading:
             the_feed_gives_what_concerns_the_branch_in_pages,
+            a_cursor_of_another_branch_shows_nothing_of_it,
             agents_are_registered_and_heard_of,
             tickets_are_listed_and_shown);
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::patience::{Failures, Network, Patience, Records};
+use crate::authority::patience::{Failures, Network, Patience, Records};
 
 /// Of one address: a whole office may be behind it.
 const BY_ADDRESS: Patience = Patience {

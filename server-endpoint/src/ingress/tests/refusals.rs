@@ -31,7 +31,10 @@ async fn routes_versions_and_credentials() {
     let good = || Request::submission(&agent, body_of(&agent, 0, 0));
     let version = "branchline-protocol";
     let who = "client-cert";
-    let lower = agent.passed_on().to_lowercase();
+    // Bent, and still base64: the last group has bits that must be zero.
+    let passed_on = agent.passed_on();
+    let (most, last_group) = passed_on.split_at(passed_on.len() - 5);
+    let lower = most.to_lowercase() + last_group;
     let cases = vec![
         (get("/v1/nothing"), ProblemKind::NotFound),
         (get("/v2/operations"), ProblemKind::NotFound),

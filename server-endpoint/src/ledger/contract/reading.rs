@@ -83,6 +83,35 @@ pub(crate) async fn a_cursor_of_another_ledger_rewinds(ledger: &impl Ledger, oth
     }
 }
 
+/// Whatever somebody knows of another branch: the cursor says only how far, and the branch is the agent's.
+pub(crate) async fn a_cursor_of_another_branch_shows_nothing_of_it(ledger: &impl Ledger) {
+    let mut lyon = TestAgent::register(ledger, "LYN").await;
+    let mut paris = TestAgent::register(ledger, "PAR").await;
+    lyon.journal.push(unknown_kind("l1"));
+    paris.journal.push(unknown_kind("p1"));
+    let theirs = lyon.submit_all(ledger).await.news;
+    paris.submit_all(ledger).await;
+    lyon.journal.push(unknown_kind("l2"));
+    lyon.submit(ledger, 1, 2).await;
+
+    let cursor = Some(theirs.cursor);
+    let page = ledger.feed(paris.branch.clone(), cursor.clone());
+    let page = page.await.unwrap();
+    let own = ledger.feed(paris.branch.clone(), None).await.unwrap();
+    assert_eq!(positions(&page.events), positions(&own.events));
+    assert_eq!(page.events.len(), 1);
+    paris.cursor = cursor;
+    paris.journal.push(unknown_kind("p2"));
+    let held = paris.submit(ledger, 1, 2).await;
+    assert_eq!(held.news.events.len(), 2);
+    let seen = positions(&held.news.events);
+    assert!(
+        positions(&theirs.events)
+            .iter()
+            .all(|at| !seen.contains(at))
+    );
+}
+
 pub(crate) async fn agents_are_registered_and_heard_of(ledger: &impl Ledger) {
     let mut first = TestAgent::register(ledger, "LYN").await;
     let second = TestAgent::register(ledger, "LYN").await;
