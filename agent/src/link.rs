@@ -17,7 +17,7 @@ mod trouble;
 mod way;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;

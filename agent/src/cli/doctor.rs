@@ -9,6 +9,9 @@ mod measure;
 mod registration;
 mod way;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -40,7 +43,8 @@ pub(super) async fn execute(
                 .advising("Correct the file; every key is explained in the documentation."),
         ),
     }
-    Ok(if report.end() {
+    report.end();
+    Ok(if report.is_sick() {
         ExitCode::from(FOUND_SOMETHING)
     } else {
         ExitCode::SUCCESS

@@ -1,9 +1,9 @@
 //! The link against central, against others in its place, and through proxies: over real sockets and TLS.
 
-mod authority;
+pub(crate) mod authority;
 mod clocks;
 mod impostors;
-mod peer;
+pub(crate) mod peer;
 mod proxies;
 
 use std::time::Duration;

@@ -124,15 +124,26 @@ impl Report {
         self.findings.push(finding);
     }
 
+    /// What was found of a step, as programs are told.
+    #[cfg(test)]
+    pub(super) fn of(&self, step: &str) -> Option<Value> {
+        let found = self.findings.iter().find(|finding| finding.step == step)?;
+        serde_json::to_value(found).ok()
+    }
+
     /// Whether anything was found that does not work.
-    pub(super) fn end(self) -> bool {
+    pub(super) fn is_sick(&self) -> bool {
+        let sick = |finding: &Finding| finding.result == Verdict::Bad;
+        self.findings.iter().any(sick)
+    }
+
+    /// Tells what has not been told yet.
+    pub(super) fn end(&self) {
         if self.json {
             output::json(&self.findings);
         } else {
             output::progress_done();
         }
-        let sick = |finding: &Finding| finding.result == Verdict::Bad;
-        self.findings.iter().any(sick)
     }
 }
 

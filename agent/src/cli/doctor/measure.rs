@@ -124,8 +124,13 @@ impl Measuring<'_> {
         self.round_trip = *least;
         let millis = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let (least, median, most) = (millis(least), millis(median), millis(most));
+        let words = if most == 0 {
+            "under 1 ms".to_owned()
+        } else {
+            format!("{median} ms ({least} to {most} ms)")
+        };
         Some(
-            good("latency", format!("{median} ms ({least} to {most} ms)"))
+            good("latency", words)
                 .fact("median_millis", median)
                 .fact("least_millis", least)
                 .fact("most_millis", most),

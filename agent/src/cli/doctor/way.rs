@@ -41,9 +41,14 @@ pub(super) async fn examine(report: &mut Report, config: &Config) {
             return;
         }
     };
-    report.tell(proxy(&survey));
-    if let Some(session) = approach(report, &survey, &who).await {
-        measure::examine(report, &survey, session).await;
+    take(report, &survey, &who).await;
+}
+
+/// The whole way, as far as it goes.
+pub(super) async fn take(report: &mut Report, survey: &Survey, who: &Who) {
+    report.tell(proxy(survey));
+    if let Some(session) = approach(report, survey, who).await {
+        measure::examine(report, survey, session).await;
     }
 }
 

@@ -16,23 +16,23 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use crate::identity::{KeyedCertificate, PrivateKey, Showing, fingerprint};
 
 /// A root and what it issued.
-pub(super) struct Authority {
-    pub(super) root: CertificateDer<'static>,
+pub(crate) struct Authority {
+    pub(crate) root: CertificateDer<'static>,
     issuing: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
 }
 
 /// A certificate of central's.
 #[derive(Clone)]
-pub(super) struct Served {
-    pub(super) chain: Vec<CertificateDer<'static>>,
-    pub(super) key: Vec<u8>,
+pub(crate) struct Served {
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) key: Vec<u8>,
 }
 
 /// Days from now, from and until when a certificate is good.
-pub(super) type Days = (i64, i64);
+pub(crate) type Days = (i64, i64);
 
-pub(super) const GOOD: Days = (-1, 30);
+pub(crate) const GOOD: Days = (-1, 30);
 
 fn ca(name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
@@ -46,7 +46,7 @@ fn ca(name: &str) -> CertificateParams {
 }
 
 impl Authority {
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let (root_key, root) = (KeyPair::generate().unwrap(), ca(name));
         let der = root.self_signed(&root_key).unwrap().der().clone();
         let root = Issuer::new(root, root_key);
@@ -59,17 +59,17 @@ impl Authority {
         }
     }
 
-    pub(super) fn fingerprint(&self) -> Fingerprint {
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
         fingerprint(&self.root)
     }
 
-    pub(super) fn trust(&self) -> TrustBundle {
+    pub(crate) fn trust(&self) -> TrustBundle {
         let anchors = vec![Der::new(self.root.to_vec()).unwrap()];
         TrustBundle { serial: 1, anchors }
     }
 
     /// A server's certificate with its whole chain.
-    pub(super) fn server(&self, name: &str, (from, until): Days) -> Served {
+    pub(crate) fn server(&self, name: &str, (from, until): Days) -> Served {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let now = std::time::SystemTime::now();
         let at = |days: i64| {
@@ -88,7 +88,7 @@ impl Authority {
     }
 
     /// What an agent of this authority shows.
-    pub(super) fn agent(&self) -> Showing {
+    pub(crate) fn agent(&self) -> Showing {
         let key = PrivateKey::generate().unwrap();
         let request = key.request().unwrap();
         let request = rcgen::CertificateSigningRequestParams::from_der(&request.as_bytes().into());
@@ -104,11 +104,11 @@ impl Authority {
     }
 
     /// Takes clients of this authority, and those that show nothing.
-    pub(super) fn serves(&self, served: &Served) -> ServerConfig {
+    pub(crate) fn serves(&self, served: &Served) -> ServerConfig {
         self.serves_with(served, &[&rustls::version::TLS13])
     }
 
-    pub(super) fn serves_with(
+    pub(crate) fn serves_with(
         &self,
         served: &Served,
         versions: &[&'static rustls::SupportedProtocolVersion],
@@ -135,7 +135,7 @@ impl Authority {
 }
 
 /// As `Date` writes it.
-pub(super) fn http_date(at: UnixMillis) -> String {
+pub(crate) fn http_date(at: UnixMillis) -> String {
     let at = jiff::Timestamp::from_millisecond(at.0).unwrap();
     at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }

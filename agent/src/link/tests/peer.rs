@@ -15,23 +15,23 @@ use super::authority::http_date;
 
 /// A request as it was heard, and what its connection proved.
 #[derive(Debug, Clone)]
-pub(super) struct Heard {
-    pub(super) head: String,
-    pub(super) body: Vec<u8>,
-    pub(super) shown: Option<CertificateDer<'static>>,
-    pub(super) connection: usize,
+pub(crate) struct Heard {
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+    pub(crate) shown: Option<CertificateDer<'static>>,
+    pub(crate) connection: usize,
 }
 
 /// What is answered to every request.
 #[derive(Debug, Clone)]
-pub(super) struct Says {
-    pub(super) status: &'static str,
-    pub(super) body: String,
-    pub(super) date: UnixMillis,
+pub(crate) struct Says {
+    pub(crate) status: &'static str,
+    pub(crate) body: String,
+    pub(crate) date: UnixMillis,
 }
 
 impl Says {
-    pub(super) fn ok(body: &str) -> Self {
+    pub(crate) fn ok(body: &str) -> Self {
         Self {
             status: "200 OK",
             body: body.to_owned(),
@@ -40,8 +40,8 @@ impl Says {
     }
 }
 
-pub(super) struct Peer {
-    pub(super) address: SocketAddr,
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
     heard: Arc<Mutex<Vec<Heard>>>,
     says: Arc<Mutex<Says>>,
     _tasks: JoinSet<()>,
@@ -49,7 +49,7 @@ pub(super) struct Peer {
 
 impl Peer {
     /// Answers over TLS.
-    pub(super) async fn central(config: ServerConfig) -> Self {
+    pub(crate) async fn central(config: ServerConfig) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let heard = Arc::<Mutex<Vec<Heard>>>::default();
@@ -107,7 +107,7 @@ impl Peer {
     }
 
     /// Says these bytes to whoever connects once it has heard something, and closes.
-    pub(super) async fn saying(bytes: &'static [u8]) -> Self {
+    pub(crate) async fn saying(bytes: &'static [u8]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
@@ -139,7 +139,7 @@ impl Peer {
     }
 
     /// A proxy that connects everybody to this place, whatever they name, if they bring this header.
-    pub(super) async fn proxy(place: SocketAddr, authorization: Option<&'static str>) -> Self {
+    pub(crate) async fn proxy(place: SocketAddr, authorization: Option<&'static str>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let heard = Arc::<Mutex<Vec<Heard>>>::default();
@@ -180,16 +180,16 @@ impl Peer {
         }
     }
 
-    pub(super) fn heard(&self) -> Vec<Heard> {
+    pub(crate) fn heard(&self) -> Vec<Heard> {
         self.heard.lock().unwrap().clone()
     }
 
-    pub(super) fn says(&self, says: Says) {
+    pub(crate) fn says(&self, says: Says) {
         *self.says.lock().unwrap() = says;
     }
 
     /// `https://localhost:port`.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("https://localhost:{}", self.address.port())
     }
 }
