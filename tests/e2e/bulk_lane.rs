@@ -78,7 +78,7 @@ async fn a_file_arrives_right_over_a_line_that_cuts_bends_and_repeats() {
         cut_within: 2 * 1024 * 1024,
         ..Chaos::rough()
     };
-    let proxy = ChaosProxy::start(world.central.address, seed, chaos).expect("start the proxy");
+    let proxy = ChaosProxy::inside(&world.central, seed, chaos).expect("start the proxy");
     let mut branch = world.branch(proxy.addr());
     branch.start();
     let number = branch.file("Over a bad line").await.number.to_string();
@@ -106,7 +106,7 @@ async fn a_file_arrives_right_over_a_line_that_cuts_bends_and_repeats() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_proxy_that_buffers_whole_bodies_changes_nothing() {
     let world = World::start();
-    let middlebox = Middlebox::buffering(world.central.address).await;
+    let middlebox = Middlebox::buffering(&world.central).await;
     // Each body takes longest from there, when the agent has long got rid of it.
     middlebox.set_rate(Some(3_000_000));
     let mut branch = world.branch(middlebox.address());
@@ -127,7 +127,7 @@ async fn a_proxy_that_buffers_whole_bodies_changes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn small_files_overtake_a_large_one_which_goes_on() {
     let world = World::start();
-    let middlebox = Middlebox::start(world.central.address).await;
+    let middlebox = Middlebox::start(&world.central).await;
     middlebox.set_rate(Some(1_000_000));
     let mut branch = world.branch(middlebox.address());
     branch.start();
@@ -167,7 +167,7 @@ async fn small_files_overtake_a_large_one_which_goes_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_rate_is_kept_and_changed_live_and_a_faulty_one_changes_nothing() {
     let world = World::start();
-    let middlebox = Middlebox::start(world.central.address).await;
+    let middlebox = Middlebox::start(&world.central).await;
     let mut branch = world.branch(middlebox.address());
     let set = |bulk: &str| branch.configure(middlebox.address(), &format!("[bulk]\n{bulk}"));
     set("timetable = [\"00:00-24:00 2 Mbit/s\"]");
@@ -228,7 +228,7 @@ async fn the_rate_is_kept_and_changed_live_and_a_faulty_one_changes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_in_the_middle_costs_what_was_on_its_way() {
     let world = World::start();
-    let middlebox = Middlebox::start(world.central.address).await;
+    let middlebox = Middlebox::start(&world.central).await;
     middlebox.set_rate(Some(4_000_000));
     let proxy = ChaosProxy::start(middlebox.address(), 1, Chaos::NONE).expect("start the proxy");
     let mut branch = world.branch(proxy.addr());
@@ -263,7 +263,7 @@ async fn an_outage_in_the_middle_costs_what_was_on_its_way() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_central_holds_is_not_sent_again() {
     let world = World::start();
-    let middlebox = Middlebox::start(world.central.address).await;
+    let middlebox = Middlebox::start(&world.central).await;
     let mut branch = world.branch(middlebox.address());
     branch.start();
     let number = branch.file("The same twice").await.number.to_string();

@@ -15,10 +15,12 @@ use branchline_protocol::chain::Position;
 use branchline_protocol::exchange::Submission;
 use branchline_protocol::id::{Digest, Seq};
 use harness::processes::{Branch, Central, text, wait_until};
+use harness::tls;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 /// How long each false central is watched: several of the agent's delays, and thousands of requests
 /// of an agent that spins.
@@ -56,10 +58,11 @@ impl Asked {
 
 type Behaviour = dyn Fn(&Asked) -> Vec<u8> + Send + Sync;
 
-/// Stands where central should be; behaves as it is told, or passes everything on to the real one.
+/// Stands where central should be, with a certificate of its authority; behaves as it is told, or passes everything on to the real one.
 struct FalseCentral {
     address: SocketAddr,
     real: SocketAddr,
+    acceptor: TlsAcceptor,
     behaviour: Mutex<Option<Arc<Behaviour>>>,
     submissions: AtomicU64,
     polls: AtomicU64,
@@ -69,13 +72,14 @@ struct FalseCentral {
 impl FalseCentral {
     async fn start(
         serving: &mut JoinSet<()>,
-        real: SocketAddr,
+        real: &Central,
         behaviour: impl Fn(&Asked) -> Vec<u8> + Send + Sync + 'static,
     ) -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let central = Arc::new(Self {
             address: listener.local_addr().expect("an address"),
-            real,
+            real: real.address,
+            acceptor: TlsAcceptor::from(tls::server(&real.proxy().own)),
             behaviour: Mutex::new(Some(Arc::new(behaviour))),
             submissions: AtomicU64::new(0),
             polls: AtomicU64::new(0),
@@ -107,10 +111,11 @@ impl FalseCentral {
             tokio::io::copy_bidirectional(&mut stream, &mut real).await?;
             return Ok(());
         };
+        let mut stream = self.acceptor.accept(stream).await?;
         let asked = read_request(&mut stream).await?;
         if asked.is_feed() {
             self.polls.fetch_add(1, Ordering::Relaxed);
-        } else {
+        } else if asked.target == "/v1/operations" {
             self.submissions.fetch_add(1, Ordering::Relaxed);
             let stream = asked.submission().stream.to_string();
             let mut streams = self.streams.lock().expect("not poisoned");
@@ -127,7 +132,7 @@ impl FalseCentral {
     }
 }
 
-async fn read_request(stream: &mut TcpStream) -> std::io::Result<Asked> {
+async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Asked> {
     let mut read = Vec::new();
     let head = loop {
         if let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") {

@@ -1,4 +1,4 @@
-//! Central's ingress under attack, over real connections: false credentials, other agents' streams,
+//! Central's ingress under attack, over real connections: false certificates, other agents' streams,
 //! operations that are none, bombs, floods and slow senders. Whatever comes, the answer is typed,
 //! nobody else's stream moves, memory stays bounded, and the next good submission is taken.
 
@@ -6,11 +6,10 @@ mod content;
 mod identity;
 mod size_and_pace;
 
-use std::path::Path;
-
 use branchline_protocol::chain::Position;
 use branchline_protocol::exchange::{Health, SubmissionHead, encode_submission};
 use branchline_protocol::id::StreamId;
+use harness::identity::Member;
 use harness::processes::{Central, sandbox, succeeded};
 use harness::raw_http::{Answer, Place, Request};
 use serde_json::{Value, json};
@@ -24,44 +23,38 @@ pub(crate) struct Agent {
     pub(crate) place: Place,
     pub(crate) code: String,
     pub(crate) id: String,
-    pub(crate) secret: String,
+    pub(crate) member: Member,
     pub(crate) stream: StreamId,
     pub(crate) at: Position,
     pub(crate) serial: u32,
 }
 
 impl Agent {
-    pub(crate) fn register(central: &Central, folder: &Path, code: &str) -> Self {
-        let path = folder.join(format!("{code}-{}.toml", fastrand::u32(..)));
-        central.add_branch(code, &path);
-        let registration = std::fs::read_to_string(&path).expect("a registration");
-        let value = |key: &str| {
-            let line = registration
-                .lines()
-                .find(|line| line.starts_with(key))
-                .expect("the key");
-            line.split('"').nth(1).expect("a value").to_owned()
-        };
+    pub(crate) fn register(central: &Central, code: &str) -> Self {
+        let member = central.enrol_by_hand(code);
         let stream =
             StreamId::from_parts(1_790_000_000_000, std::array::from_fn(|_| fastrand::u8(..)));
         Self {
-            place: Place::Tcp(central.address),
+            place: member.place(central.address),
             code: code.to_owned(),
-            id: value("agent"),
-            secret: value("secret"),
+            id: member.reply.agent.to_string(),
+            member,
             stream,
             at: Position::genesis(stream),
             serial: 0,
         }
     }
 
-    pub(crate) fn bearer(&self) -> String {
-        format!("Bearer {}.{}", self.id, self.secret)
+    /// Where nobody says who speaks.
+    pub(crate) fn nobodys_place(&self) -> Place {
+        let Place::Tls(address, _) = &self.place else {
+            unreachable!("agents speak TLS");
+        };
+        Place::Tls(*address, self.member.client(None))
     }
 
     pub(crate) fn request(&self, method: &str, target: &str) -> Request {
-        let request = Request::new(method, target).header(VERSION, "1");
-        request.header("Authorization", &self.bearer())
+        Request::new(method, target).header(VERSION, "1")
     }
 
     pub(crate) fn head(&self) -> SubmissionHead {
@@ -147,8 +140,8 @@ impl Target {
         let sandbox = sandbox();
         let mut central = Central::init(sandbox.path());
         central.start();
-        let good = Agent::register(&central, sandbox.path(), "LYN");
-        let evil = Agent::register(&central, sandbox.path(), "PAR");
+        let good = Agent::register(&central, "LYN");
+        let evil = Agent::register(&central, "PAR");
         let mut target = Self {
             central,
             good,

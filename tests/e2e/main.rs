@@ -7,6 +7,7 @@
 
 mod bulk_lane;
 mod drop_folders;
+mod enrolment;
 mod files_intake;
 mod hostile_bulk;
 mod hostile_central;
@@ -26,4 +27,5 @@ mod p07_bulk_yields;
 mod p08_bounds;
 mod p09_disk_full;
 mod p10_outage;
+mod revocation;
 mod structure;

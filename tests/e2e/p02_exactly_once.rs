@@ -157,7 +157,7 @@ async fn a_hostile_line_and_kills_on_both_sides_lose_and_double_nothing() {
         cut_within: 4_096,
         ..Chaos::hostile()
     };
-    let proxy = ChaosProxy::start(central.address, seed(), hostile).unwrap();
+    let proxy = ChaosProxy::inside(&central, seed(), hostile).unwrap();
     let mut busy = ["LYN", "PAR"].map(|code| {
         let mut branch = Branch::join(sandbox.path(), &central, code, proxy.addr());
         branch.start();
@@ -212,7 +212,7 @@ async fn submissions_whose_replies_are_dropped_take_effect_once() {
     let sandbox = sandbox();
     let mut central = Central::init(sandbox.path());
     central.start();
-    let proxy = ChaosProxy::start(central.address, seed(), Chaos::NONE).unwrap();
+    let proxy = ChaosProxy::inside(&central, seed(), Chaos::NONE).unwrap();
     let mut branch = Branch::join(sandbox.path(), &central, "LYN", proxy.addr());
     branch.start();
     let mut record = Record::default();
@@ -295,15 +295,10 @@ async fn two_clones_of_one_agent_at_the_same_time() {
     record.assert_arrived(&central, "LYN");
 }
 
-/// The whole folder copied, registration and journal; only the socket is another.
+/// The whole folder copied, identity and journal; only the socket is another.
 fn clone_of(original: &Branch, central: &Central, sandbox: &std::path::Path) -> Branch {
-    let clone = Branch::join(sandbox, central, &original.code, central.address);
-    let registration = "registration.toml";
-    std::fs::copy(
-        original.folder().join(registration),
-        clone.folder().join(registration),
-    )
-    .unwrap();
+    let clone = Branch::strange(sandbox, &original.code);
+    clone.configure(central.address, "");
     restored::copy_folder(&original.data(), &clone.data());
     clone
 }

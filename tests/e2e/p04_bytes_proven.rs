@@ -58,7 +58,7 @@ async fn bits_flipped_on_the_way_never_reach_a_file() {
     let sandbox = sandbox();
     let mut central = Central::init(sandbox.path());
     central.start();
-    let middlebox = Middlebox::start(central.address).await;
+    let middlebox = Middlebox::start(&central).await;
     let mut random = fastrand::Rng::with_seed(seed);
     // The first requests of each kind are hit surely, and then every third.
     let (mut bulk, mut hit) = (0_u64, 0_u64);
@@ -160,7 +160,7 @@ async fn an_object_that_decays_in_the_vault_is_named_and_sent_again() {
     let sandbox = sandbox();
     let mut central = Central::init(sandbox.path());
     central.start();
-    let middlebox = Middlebox::start(central.address).await;
+    let middlebox = Middlebox::start(&central).await;
     middlebox.set_rate(Some(MB));
     let mut branch = Branch::join(sandbox.path(), &central, "LYN", middlebox.address());
     branch.start();

@@ -41,7 +41,7 @@ async fn fifty_kills_during_an_upload_cost_what_was_on_its_way_and_nothing_else(
     let sandbox = sandbox();
     let mut central = Central::init(sandbox.path());
     central.start();
-    let middlebox = Middlebox::start(central.address).await;
+    let middlebox = Middlebox::start(&central).await;
     let mut branch = Branch::join(sandbox.path(), &central, "LYN", middlebox.address());
     branch.start();
     let number = branch.file("A large file").await.number.to_string();
@@ -131,7 +131,7 @@ async fn an_older_attempt_that_wakes_late_overwrites_nothing() {
     let sandbox = sandbox();
     let mut central = Central::init(sandbox.path());
     central.start();
-    let middlebox = Middlebox::start(central.address).await;
+    let middlebox = Middlebox::start(&central).await;
     let mut kept = 0;
     // The first of everything, and some bodies of chunks from the middle.
     middlebox.set_rule(move |heading| {

@@ -35,12 +35,12 @@ fn contains(bytes: &[u8], what: &str) -> bool {
 }
 
 /// Whoever asks however for this file gets none of its content.
-fn assert_unreadable(central: &Central, file: &Value, bearers: &[String]) {
+fn assert_unreadable(central: &Central, file: &Value, askers: &[Place]) {
     let what = format!("{} ({})", file["name"], file["state"]);
     let (id, root) = (word(file, "file"), word(file, "root"));
     assert_eq!(file["readable"], false, "{what}");
     by_command(central, &id, &what);
-    by_route(central, &id, &root, bearers, &what);
+    by_route(&id, &root, askers, &what);
     on_disk(central, &root, &what);
 }
 
@@ -76,8 +76,7 @@ fn by_command(central: &Central, id: &str, what: &str) {
     }
 }
 
-fn by_route(central: &Central, id: &str, root: &str, bearers: &[String], what: &str) {
-    let place = Place::Tcp(central.address);
+fn by_route(id: &str, root: &str, askers: &[Place], what: &str) {
     let paths = [
         format!("/v1/files/{id}"),
         format!("/v1/files/{id}/content"),
@@ -94,12 +93,11 @@ fn by_route(central: &Central, id: &str, root: &str, bearers: &[String], what: &
     ];
     for path in paths {
         for method in ["GET", "HEAD", "POST", "PROPFIND"] {
-            for bearer in bearers {
+            for place in askers {
                 let request = Request::new(method, &path)
                     .header("Branchline-Protocol", "1")
-                    .header("Authorization", bearer)
                     .header("Range", "bytes=0-99");
-                let answer = request.ask(&place).expect("central answers");
+                let answer = request.ask(place).expect("central answers");
                 assert!(
                     !(200..300).contains(&answer.status),
                     "{what}: {method} {path}: {}",
@@ -138,18 +136,11 @@ fn on_disk(central: &Central, root: &str, what: &str) {
 }
 
 /// Who may ask: an agent of the branch that filed, one of another branch, and nobody.
-fn bearers(central: &Central, folder: &Path, branch: &Branch) -> Vec<String> {
-    let registration = std::fs::read_to_string(branch.folder().join("registration.toml"));
-    let registration = registration.expect("a registration");
-    let value = |key: &str| {
-        let line = registration.lines().find(|line| line.starts_with(key));
-        line.and_then(|line| line.split('"').nth(1))
-            .expect("a value")
-            .to_owned()
-    };
-    let own = format!("Bearer {}.{}", value("agent"), value("secret"));
-    let other = Agent::register(central, folder, "PAR").bearer();
-    vec![own, other, String::new()]
+fn askers(central: &Central) -> Vec<Place> {
+    let own = Agent::register(central, "LYN");
+    let other = Agent::register(central, "PAR");
+    let nobody = own.nobodys_place();
+    vec![own.place, other.place, nobody]
 }
 
 async fn attach(branch: &Branch, path: &Path) {
@@ -170,17 +161,17 @@ async fn no_way_leads_to_a_file_without_a_clean_verdict() {
     let mut central = Central::init(folder);
     central.configure(&format!("{}largest_mib = 1\n", clamd.server_toml()));
     central.start();
-    let middlebox = Middlebox::start(central.address).await;
+    let middlebox = Middlebox::start(&central).await;
     let mut branch = Branch::join(folder, &central, "LYN", middlebox.address());
     branch.start();
-    let bearers = bearers(&central, folder, &branch);
+    let askers = askers(&central);
 
     attach(&branch, &sample(folder, "bad.exe", INFECTED, 5_000)).await;
     let infected = central.wait_file("bad.exe", &["infected"]);
     assert_eq!(infected["signature"], SIGNATURE);
     attach(&branch, &sample(folder, "huge.iso", b"", 1 << 21)).await;
     let too_large = central.wait_file("huge.iso", &["too_large"]);
-    let mut liar = Agent::register(&central, folder, "NCE");
+    let mut liar = Agent::register(&central, "NCE");
     let content = [MARK.as_bytes(), b"corrupt"].concat();
     let size = content.len() as u64;
     let root = blake3::hash(b"another content").to_hex().to_string();
@@ -198,7 +189,7 @@ async fn no_way_leads_to_a_file_without_a_clean_verdict() {
     let waiting = central.wait_file("late.pdf", &["waiting"]);
 
     for file in [&infected, &too_large, &corrupt, &scanning, &waiting] {
-        assert_unreadable(&central, file, &bearers);
+        assert_unreadable(&central, file, &askers);
         if file["state"] != "too_large" {
             let refused = release(&central, &word(file, "file"));
             assert!(
@@ -206,14 +197,14 @@ async fn no_way_leads_to_a_file_without_a_clean_verdict() {
                 "{file}: {}",
                 text(&refused.stdout)
             );
-            assert_unreadable(&central, file, &bearers);
+            assert_unreadable(&central, file, &askers);
         }
     }
     // Central starts anew: nothing becomes readable by that.
     central.kill();
     central.start();
     for file in [&infected, &too_large, &corrupt, &scanning, &waiting] {
-        assert_unreadable(&central, file, &bearers);
+        assert_unreadable(&central, file, &askers);
     }
     clamd.freeze(false);
     middlebox.set_rule(|_| Plan::default());
@@ -296,14 +287,14 @@ async fn a_person_releases_a_held_file_on_record_and_never_an_infected_one() {
     central.start();
     let mut branch = Branch::join(folder, &central, "LYN", central.address);
     branch.start();
-    let bearers = bearers(&central, folder, &branch);
+    let askers = askers(&central);
     for name in ["wanted.pdf", "doubtful.pdf"] {
         attach(&branch, &sample(folder, name, b"", 9_000)).await;
     }
     let wanted = central.wait_file("wanted.pdf", &["held"]);
     let doubtful = central.wait_file("doubtful.pdf", &["held"]);
     for file in [&wanted, &doubtful] {
-        assert_unreadable(&central, file, &bearers);
+        assert_unreadable(&central, file, &askers);
     }
     let id = word(&wanted, "file");
     // Nobody, and for no reason, is no record.
@@ -314,7 +305,7 @@ async fn a_person_releases_a_held_file_on_record_and_never_an_infected_one() {
         let refused = central.cli(&[&["files", "release", &id][..], &words].concat());
         assert!(!refused.status.success(), "{words:?}");
     }
-    assert_unreadable(&central, &wanted, &bearers);
+    assert_unreadable(&central, &wanted, &askers);
     succeeded(&release(&central, &id));
     let released = central.wait_file("wanted.pdf", &["released"]);
     assert_eq!(released["released"]["by"], "Paula", "{released}");
@@ -329,7 +320,7 @@ async fn a_person_releases_a_held_file_on_record_and_never_an_infected_one() {
         |state| matches!(state, FileState::Released { by, .. } if by == "Paula"),
     )
     .await;
-    assert_unreadable(&central, &doubtful, &bearers);
+    assert_unreadable(&central, &doubtful, &askers);
     // A scanner comes: what is found is nobody's to release, whatever was released before.
     let clamd = Clamd::start(folder);
     clamd.learn("Late.Finding", MARK.as_bytes());
@@ -342,7 +333,7 @@ async fn a_person_releases_a_held_file_on_record_and_never_an_infected_one() {
     for name in ["wanted.pdf", "doubtful.pdf"] {
         let infected = central.wait_file(name, &["infected"]);
         assert!(!release(&central, &word(&infected, "file")).status.success());
-        assert_unreadable(&central, &infected, &bearers);
+        assert_unreadable(&central, &infected, &askers);
     }
 }
 
@@ -356,7 +347,7 @@ async fn better_signatures_withdraw_what_was_clean() {
     central.start();
     let mut branch = Branch::join(folder, &central, "LYN", central.address);
     branch.start();
-    let bearers = bearers(&central, folder, &branch);
+    let askers = askers(&central);
     let path = sample(folder, "sleeper.doc", b"A-LATE-DISCOVERY", 9_000);
     attach(&branch, &path).await;
     attach(&branch, &sample(folder, "harmless.doc", b"", 9_000)).await;
@@ -378,7 +369,7 @@ async fn better_signatures_withdraw_what_was_clean() {
         wait_within(FILE_PATIENCE, "the content to be withdrawn", || {
             (files_below(&released).len() == 1).then_some(())
         });
-        assert_unreadable(&central, &infected, &bearers);
+        assert_unreadable(&central, &infected, &askers);
         wait_told(&branch, name, |state| {
             matches!(state, FileState::Infected { .. })
         })

@@ -28,9 +28,9 @@ async fn tickets_are_filed_and_acknowledged_while_a_file_is_sent() {
     central.start();
     for buffers in [false, true] {
         let middlebox = if buffers {
-            Middlebox::buffering(central.address).await
+            Middlebox::buffering(&central).await
         } else {
-            Middlebox::start(central.address).await
+            Middlebox::start(&central).await
         };
         // Some ten minutes for the file, if nobody lets it go.
         middlebox.set_rate(Some(100_000));

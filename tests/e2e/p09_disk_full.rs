@@ -246,7 +246,7 @@ async fn a_full_quota_at_central_lets_files_wait_their_turn() {
     let mut central = Central::init(sandbox.path());
     central.configure("[files]\nagent_files = 1\n");
     central.start();
-    let middlebox = Middlebox::start(central.address).await;
+    let middlebox = Middlebox::start(&central).await;
     // No chunk gets through, so that the first file stays under way.
     middlebox.set_rule(|heading| Plan {
         cut: heading.brings_chunks().then_some(100),

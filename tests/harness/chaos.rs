@@ -1,6 +1,9 @@
 //! A TCP proxy that treats the agent and the server as bad middleboxes do: it cuts, delays,
 //! swallows, repeats, and answers in its own name. Nothing in it knows Branchline.
 //!
+//! It stands outside TLS, where bytes are all it sees, or inside ([`ChaosProxy::inside`]), where it can
+//! bend, repeat and answer requests.
+//!
 //! Faults are drawn anew for each turn of each connection. A turn begins when the client speaks
 //! after the upstream did, which without pipelining is a request and its reply. All draws follow
 //! from the seed, the number of the connection and its turn, and are printed; how the bytes fall
@@ -16,6 +19,9 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+
+use crate::dmz::{Around, Back};
+use crate::processes::Central;
 
 mod http;
 mod line;
@@ -151,9 +157,21 @@ pub struct ChaosProxy {
     shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
     _task: JoinSet<()>,
+    ends: Option<Around>,
 }
 
 impl ChaosProxy {
+    /// Inside TLS, which it ends on both sides as a proxy that central knows by name.
+    ///
+    /// # Errors
+    /// If no port can be had.
+    pub fn inside(central: &Central, seed: u64, chaos: Chaos) -> io::Result<Self> {
+        let back = Back::start(central.proxy(), central.address);
+        let mut proxy = Self::start(back.address(), seed, chaos)?;
+        proxy.ends = Some(Around::new(central.proxy(), back, proxy.addr));
+        Ok(proxy)
+    }
+
     /// Serves on a free local port, within the tokio runtime that this is called in.
     ///
     /// # Errors
@@ -186,12 +204,13 @@ impl ChaosProxy {
             shared,
             commands,
             _task: task,
+            ends: None,
         })
     }
 
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.ends.as_ref().map_or(self.addr, Around::address)
     }
 
     /// Open connections follow from their next turn on; a cut that they were heading for is off.

@@ -1,11 +1,14 @@
-//! What the tests, the benchmarks and the demo stand on: real processes, a proxy that misbehaves, a
-//! virus scanner, and a file system that crashes.
+//! What the tests, the benchmarks and the demo stand on: real processes, proxies that misbehave, TLS
+//! and certificates of every kind, a virus scanner, and a file system that crashes.
 
 pub mod chaos;
 pub mod clamd;
 pub mod crash_vfs;
+pub mod dmz;
+pub mod identity;
 pub mod journal;
 pub mod middlebox;
 pub mod processes;
 pub mod raw_http;
 pub mod samples;
+pub mod tls;

@@ -1,4 +1,5 @@
-//! A middlebox that understands HTTP/1.1. It passes requests on as they come or, as UTMs do, only when
+//! A middlebox that understands HTTP/1.1, inside TLS: it ends it on both sides, as a proxy that central
+//! knows by name. It passes requests on as they come or, as UTMs do, only when
 //! they are whole; it holds bodies of chunks to a rate and counts what they carry; and it does to single
 //! requests what a test asks: flips a bit, cuts, throws the reply away, keeps the request for later.
 
@@ -13,6 +14,9 @@ use branchline_protocol::manifest::ChunkRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+
+use crate::dmz::{Around, Back};
+use crate::processes::Central;
 
 #[cfg(test)]
 mod tests;
@@ -92,17 +96,26 @@ pub struct Middlebox {
     address: SocketAddr,
     shared: Arc<Shared>,
     _task: JoinSet<()>,
+    ends: Option<Around>,
 }
 
 impl Middlebox {
     /// Passes requests on as they come, within the tokio runtime that this is called in.
-    pub async fn start(upstream: SocketAddr) -> Self {
-        Self::serve(upstream, false).await
+    pub async fn start(central: &Central) -> Self {
+        Self::inside_tls(central, false).await
     }
 
     /// Passes requests on only when they are whole.
-    pub async fn buffering(upstream: SocketAddr) -> Self {
-        Self::serve(upstream, true).await
+    pub async fn buffering(central: &Central) -> Self {
+        Self::inside_tls(central, true).await
+    }
+
+    async fn inside_tls(central: &Central, buffers: bool) -> Self {
+        let back = Back::start(central.proxy(), central.address);
+        let mut middlebox = Self::serve(back.address(), buffers).await;
+        let around = Around::new(central.proxy(), back, middlebox.address);
+        middlebox.ends = Some(around);
+        middlebox
     }
 
     async fn serve(upstream: SocketAddr, buffers: bool) -> Self {
@@ -136,12 +149,13 @@ impl Middlebox {
             address,
             shared,
             _task: task,
+            ends: None,
         }
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.ends.as_ref().map_or(self.address, Around::address)
     }
 
     /// Asks this what to do with each request from now on.

@@ -11,8 +11,13 @@ use std::time::{Duration, Instant};
 
 use branchline_agent_api::{Client, FileTicket, OperationSaved, Status};
 use branchline_protocol::operation::{Contact, Priority};
+use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::dmz::Proxy;
+use crate::identity::{self, Member};
+use crate::tls::{self, Credentials};
 
 /// How long anything may take before a test gives up; far beyond what it should take, because
 /// machines are shared.
@@ -199,6 +204,11 @@ impl Drop for Running {
     }
 }
 
+/// The name that central knows the tests' proxies by.
+const PROXY: &str = "middlebox";
+/// Shifts the clock of a debug build, in seconds.
+const CLOCK_OFFSET: &str = "BRANCHLINE_CLOCK_OFFSET";
+
 /// Central: its folder, its address, and its process while it runs.
 #[derive(Debug)]
 pub struct Central {
@@ -207,6 +217,8 @@ pub struct Central {
     pub address: SocketAddr,
     running: Option<Running>,
     environment: Vec<(String, String)>,
+    clock: Option<i64>,
+    proxy: OnceLock<Proxy>,
 }
 
 impl Central {
@@ -218,8 +230,11 @@ impl Central {
             address: free_address(),
             running: None,
             environment: Vec::new(),
+            clock: None,
+            proxy: OnceLock::new(),
         };
-        succeeded(&central.cli(&["init"]));
+        succeeded(&central.cli(&["init", "--name", "127.0.0.1"]));
+        central.configure("");
         central
     }
 
@@ -245,9 +260,36 @@ impl Central {
         command.arg("--data-dir").arg(&self.folder).arg("serve");
         command.arg("--listen").arg(self.address.to_string());
         command.envs(self.environment.iter().cloned());
-        let (running, line) = Running::start(&mut command, &self.folder.with_extension("log"));
+        self.running = Some(self.serve(&mut command));
+    }
+
+    fn serve(&self, command: &mut Command) -> Running {
+        self.shift(command);
+        let (running, line) = Running::start(command, &self.folder.with_extension("log"));
         assert!(line.starts_with("listening on"), "{line}");
-        self.running = Some(running);
+        running
+    }
+
+    /// Lets it run for as long as `errand` takes, where it does not run.
+    fn up_for<T>(&self, errand: impl FnOnce() -> T) -> T {
+        let _up = self.running.is_none().then(|| {
+            let mut command = Command::new(binary("branchline-server"));
+            command.arg("--data-dir").arg(&self.folder).arg("serve");
+            command.arg("--listen").arg(self.address.to_string());
+            self.serve(&mut command)
+        });
+        errand()
+    }
+
+    fn shift(&self, command: &mut Command) {
+        if let Some(seconds) = self.clock {
+            command.env(CLOCK_OFFSET, seconds.to_string());
+        }
+    }
+
+    /// Has its clock off by so many seconds, from the next start or command on.
+    pub fn set_clock(&mut self, seconds: i64) {
+        self.clock = Some(seconds);
     }
 
     /// SIGKILL, and waits for its end.
@@ -277,10 +319,51 @@ impl Central {
         self.running.as_ref().expect("central runs").child.id()
     }
 
-    /// Registers an agent of a branch and writes its registration.
-    pub fn add_branch(&self, code: &str, registration: &Path) {
-        let registration = registration.to_str().expect("a plain path");
-        succeeded(&self.cli(&["branch", "add", code, "--registration", registration]));
+    /// Where agents find it.
+    pub fn url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    /// What its chain ends in.
+    pub fn anchors(&self) -> Vec<CertificateDer<'static>> {
+        tls::certificates(&self.folder.join("authority").join("root-1.pem"))
+    }
+
+    /// Makes a branch, if there is none of this code, and a token for one agent of it.
+    pub fn token(&self, code: &str) -> String {
+        self.token_with(code, &[])
+    }
+
+    /// The same with more options of `token create`.
+    pub fn token_with(&self, code: &str, options: &[&str]) -> String {
+        succeeded(&self.cli(&["branch", "add", code]));
+        token_in(&self.cli(&[&["token", "create", "--branch", code][..], options].concat()))
+    }
+
+    /// A token for an agent that joins again as itself.
+    pub fn token_for_agent(&self, agent: &str) -> String {
+        token_in(&self.cli(&["token", "create", "--agent", agent]))
+    }
+
+    /// An agent of a branch that is none of our programs.
+    pub fn enrol_by_hand(&self, code: &str) -> Member {
+        let (token, anchors) = (self.token(code), self.anchors());
+        self.up_for(|| identity::join(self.address, &anchors, &token))
+    }
+
+    /// The certificate of a proxy that ends TLS in front of it, made when it is first asked for.
+    pub fn proxy(&self) -> &Proxy {
+        self.proxy.get_or_init(|| {
+            let folder = self.folder.with_extension("proxy");
+            let out = folder.to_str().expect("a plain path");
+            let issue = ["cert", "issue-proxy", PROXY, "--name", "127.0.0.1"];
+            succeeded(&self.cli(&[&issue[..], &["--output", out]].concat()));
+            let file = |name: &str| folder.join(name);
+            Proxy {
+                own: Credentials::read(&file("proxy.pem"), &file("proxy.key")),
+                anchors: self.anchors(),
+            }
+        })
     }
 
     /// Runs a command of the server's CLI.
@@ -291,6 +374,7 @@ impl Central {
             .arg(&self.folder)
             .args(args)
             .stdin(Stdio::null());
+        self.shift(&mut command);
         command.output().expect("run branchline-server")
     }
 
@@ -299,9 +383,21 @@ impl Central {
         std::fs::read_to_string(self.folder.with_extension("log")).unwrap_or_default()
     }
 
-    /// Writes `server.toml`, for the next start.
+    /// Writes `server.toml`, for the next start; what tokens and the tests' proxies need is put in unless
+    /// this says something else of it.
     pub fn configure(&self, toml: &str) {
-        std::fs::write(self.folder.join("server.toml"), toml).expect("write server.toml");
+        let mut settings: toml::Table = toml.parse().expect("TOML");
+        let mut set = |section: &str, key: &str, value: toml::Value| {
+            let section = settings
+                .entry(section)
+                .or_insert_with(|| toml::Table::new().into());
+            let section = section.as_table_mut().expect("a section");
+            section.entry(key).or_insert(value);
+        };
+        set("authority", "url", self.url().into());
+        set("ingress", "proxies", vec![PROXY.to_owned()].into());
+        std::fs::write(self.folder.join("server.toml"), settings.to_string())
+            .expect("write server.toml");
     }
 
     /// The files that central knows of, as its CLI lists them.
@@ -365,34 +461,56 @@ pub struct Branch {
     running: Option<Running>,
     environment: Vec<(String, String)>,
     wrapper: Vec<String>,
+    clock: Option<i64>,
 }
 
 impl Branch {
-    /// A new branch, registered at central, whose agent is not running. It finds central at `server`,
-    /// which may be a proxy.
+    /// A new branch, enrolled at central, whose agent is not running. It finds central at `server`, which
+    /// may be a proxy.
     pub fn join(sandbox: &Path, central: &Central, code: &str, server: SocketAddr) -> Self {
+        let branch = Self::strange(sandbox, code);
+        branch.configure_as_enrolled("");
+        let token = central.token(code);
+        // Straight to central: what a proxy does is for what comes later.
+        succeeded(&central.up_for(|| branch.cli(&["enroll", &token])));
+        branch.configure(server, "");
+        branch
+    }
+
+    /// A new branch that central does not know, without a configuration.
+    pub fn strange(sandbox: &Path, code: &str) -> Self {
         let folder = sandbox.join(format!("{code}-{}", fastrand::u32(..)));
         std::fs::create_dir_all(&folder).expect("make the branch's folder");
-        central.add_branch(code, &folder.join("registration.toml"));
-        let branch = Self {
+        Self {
             code: code.to_owned(),
             folder,
             running: None,
             environment: Vec::new(),
             wrapper: Vec::new(),
-        };
-        branch.configure(server, "");
-        branch
+            clock: None,
+        }
     }
 
     /// Writes the configuration; `more` is further TOML.
     pub fn configure(&self, server: SocketAddr, more: &str) {
+        self.configure_with(&format!("server = \"https://{server}\"\n"), more);
+    }
+
+    /// The same with the address of its identity.
+    pub fn configure_as_enrolled(&self, more: &str) {
+        self.configure_with("", more);
+    }
+
+    fn configure_with(&self, server: &str, more: &str) {
         let data = self.data().display().to_string();
         let socket = self.socket().display().to_string();
-        let text = format!(
-            "server = \"http://{server}\"\ndata_dir = {data:?}\nsocket = {socket:?}\n{more}\n"
-        );
+        let text = format!("{server}data_dir = {data:?}\nsocket = {socket:?}\n{more}\n");
         std::fs::write(self.config(), text).expect("write the configuration");
+    }
+
+    /// Has its clock off by so many seconds, from the next start or command on.
+    pub fn set_clock(&mut self, seconds: i64) {
+        self.clock = Some(seconds);
     }
 
     /// The branch's folder.
@@ -476,6 +594,9 @@ impl Branch {
             .arg(self.config())
             .stdin(Stdio::null());
         command.envs(self.environment.iter().cloned());
+        if let Some(seconds) = self.clock {
+            command.env(CLOCK_OFFSET, seconds.to_string());
+        }
         command
     }
 
@@ -592,6 +713,15 @@ pub fn sandbox() -> TempDir {
 /// Bytes of a command's output as text.
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The token in what `token create` printed.
+fn token_in(created: &Output) -> String {
+    let said = succeeded(created);
+    let token = said
+        .split_whitespace()
+        .find(|word| word.starts_with("blt1_"));
+    token.expect("a token is shown").to_owned()
 }
 
 /// Asserts that a command succeeded and gives what it printed.

@@ -1,13 +1,17 @@
-//! A small HTTP/1.1 client that sends exactly the bytes that it is told to, right or wrong, over TCP
+//! A small HTTP/1.1 client that sends exactly the bytes that it is told to, right or wrong, over TLS, TCP
 //! or a Unix socket, and reads what comes back within a bound.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::Value;
+
+use crate::tls;
 
 /// Bytes of one answer; beyond it something is wrong with whoever answers.
 const ANSWER_BYTES: usize = 16 * 1024 * 1024;
@@ -21,12 +25,15 @@ pub enum Place {
     Unix(PathBuf),
     /// An address.
     Tcp(SocketAddr),
+    /// An address, to be spoken to in TLS as this says.
+    Tls(SocketAddr, Arc<ClientConfig>),
 }
 
 #[derive(Debug)]
 enum Stream {
     Unix(UnixStream),
     Tcp(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
 /// One connection.
@@ -63,16 +70,21 @@ impl Connection {
         let stream = match place {
             Place::Unix(path) => Stream::Unix(UnixStream::connect(path)?),
             Place::Tcp(address) => Stream::Tcp(TcpStream::connect(address)?),
+            Place::Tls(address, config) => {
+                let tcp = TcpStream::connect(address)?;
+                tcp.set_nodelay(true)?;
+                let tls = ClientConnection::new(config.clone(), tls::loopback());
+                let tls = tls.map_err(io::Error::other)?;
+                Stream::Tls(Box::new(StreamOwned::new(tls, tcp)))
+            }
         };
         match &stream {
             Stream::Unix(stream) => {
                 stream.set_read_timeout(Some(PATIENCE))?;
                 stream.set_write_timeout(Some(PATIENCE))?;
             }
-            Stream::Tcp(stream) => {
-                stream.set_read_timeout(Some(PATIENCE))?;
-                stream.set_write_timeout(Some(PATIENCE))?;
-            }
+            Stream::Tcp(stream) => set_patience(stream)?,
+            Stream::Tls(stream) => set_patience(&stream.sock)?,
         }
         Ok(Self {
             stream,
@@ -80,19 +92,37 @@ impl Connection {
         })
     }
 
+    /// Ends the TLS handshake, where there is one, before anything is sent. An alert of the other side
+    /// about the certificate comes later with TLS 1.3: with the first bytes that are read.
+    pub fn shake_hands(&mut self) -> io::Result<()> {
+        if let Stream::Tls(stream) = &mut self.stream {
+            let StreamOwned { conn, sock } = &mut **stream;
+            while conn.is_handshaking() {
+                conn.complete_io(sock)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Sends bytes. Fails where the other side has closed.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.stream {
             Stream::Unix(stream) => stream.write_all(bytes),
             Stream::Tcp(stream) => stream.write_all(bytes),
+            Stream::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
         }
     }
 
     /// Says that nothing more will be sent, and goes on reading.
-    pub fn close_sending(&self) -> io::Result<()> {
-        match &self.stream {
+    pub fn close_sending(&mut self) -> io::Result<()> {
+        match &mut self.stream {
             Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Tls(stream) => {
+                stream.conn.send_close_notify();
+                stream.conn.complete_io(&mut stream.sock)?;
+                stream.sock.shutdown(Shutdown::Write)
+            }
         }
     }
 
@@ -192,6 +222,7 @@ impl Connection {
         let read = match &mut self.stream {
             Stream::Unix(stream) => stream.read(&mut buffer)?,
             Stream::Tcp(stream) => stream.read(&mut buffer)?,
+            Stream::Tls(stream) => stream.read(&mut buffer)?,
         };
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -202,6 +233,11 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+fn set_patience(stream: &TcpStream) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))
 }
 
 /// Whether an error says that the other side closed the connection, politely or not.

@@ -283,7 +283,8 @@ fn bodies_beyond_a_bound_or_of_another_kind_are_refused_as_such() {
         .header("Branchline-Protocol", "1")
         .header("Content-Type", MEDIA_TYPE)
         .body(good.clone());
-    assert_problem(&evil.ask(&bare), 401, "unauthenticated", "nobody");
+    let nobody = bare.ask(&evil.nobodys_place()).expect("central answers");
+    assert_problem(&nobody, 401, "unauthenticated", "nobody");
     assert_eq!(coded(&good).status, 200, "in pieces is as good as whole");
     assert_taken(&target.evil, &file, "bounds");
     assert_unharmed(&mut target, "bounds of bodies");

@@ -57,7 +57,9 @@ fn at_central() -> Vec<Attack> {
         ("acknowledging with a wrong digest", Box::new(acknowledging(|asked| nowhere(asked.reached().seq.0))), "does not fit", AfterItsDelay),
         ("acknowledging position 0", Box::new(acknowledging(|_| nowhere(0))), "does not fit", AfterItsDelay),
         ("knowing no agent", Box::new(|_| problem("unknown-agent", 401, json!({}))), "Says the false central", AfterItsDelay),
-        ("wanting another secret", Box::new(|_| problem("wrong-secret", 401, json!({}))), "Says the false central", AfterItsDelay),
+        ("taking it for revoked", Box::new(|_| problem("revoked", 401, json!({}))), "Says the false central", AfterItsDelay),
+        ("taking its certificate for an old one", Box::new(|_| problem("certificate-superseded", 401, json!({}))), "Says the false central", AfterItsDelay),
+        ("taking its certificate for expired", Box::new(|_| problem("certificate-expired", 401, json!({}))), "Says the false central", AfterItsDelay),
         ("a kind from the future", Box::new(|_| problem("imagined", 418, json!({}))), "Says the false central", AfterItsDelay),
         ("a foreign stream", Box::new(|_| problem("foreign-stream", 403, json!({}))), "Says the false central", AfterItsDelay),
         ("an internal error", Box::new(|_| problem("internal", 500, json!({}))), "Says the false central", ByItself),
@@ -135,7 +137,7 @@ async fn survive(attacks: Vec<Attack>) {
     let mut serving = JoinSet::new();
     let mut victims = Vec::new();
     for (index, (name, behaviour, words, heals)) in attacks.into_iter().enumerate() {
-        let fake = FalseCentral::start(&mut serving, central.address, behaviour).await;
+        let fake = FalseCentral::start(&mut serving, &central, behaviour).await;
         let letter = |n: usize| char::from(b'A' + u8::try_from(n % 26).expect("a letter"));
         let code = format!("X{}{}", letter(index / 26), letter(index));
         let mut branch = Branch::join(sandbox.path(), &central, &code, fake.address);

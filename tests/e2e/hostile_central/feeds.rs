@@ -102,7 +102,7 @@ async fn a_feed_gone_mad_is_survived() {
     let mut serving = JoinSet::new();
     let mut victims = Vec::new();
     for (index, (name, behaviour)) in feeds().into_iter().enumerate() {
-        let fake = FalseCentral::start(&mut serving, central.address, behaviour).await;
+        let fake = FalseCentral::start(&mut serving, &central, behaviour).await;
         let code = format!(
             "F{}",
             char::from(b'A' + u8::try_from(index).expect("a letter"))
@@ -182,7 +182,7 @@ async fn shown_after_rejection(words: String) -> Vec<String> {
     central.start();
     let mut serving = JoinSet::new();
     let behaviour = verdicts_with(words);
-    let fake = FalseCentral::start(&mut serving, central.address, behaviour).await;
+    let fake = FalseCentral::start(&mut serving, &central, behaviour).await;
     let mut branch = Branch::join(sandbox.path(), &central, "LYN", fake.address);
     branch.start();
     let first = branch.file("Rejected with much noise").await;

@@ -1,4 +1,4 @@
-//! Who asks: false credentials, other agents' streams, other branches' tickets, other versions and routes.
+//! Who asks: no credentials, other agents' streams, other branches' tickets, other versions and routes.
 
 use std::process::Command;
 
@@ -10,66 +10,37 @@ use serde_json::{Value, json};
 
 use super::{OPERATIONS, Target, VERSION, assert_problem, filed, new_id, operation};
 
+/// What used to be a credential, or might be somebody's, is none: only a certificate is.
 #[test]
-fn credentials_that_are_none_are_told_apart_and_refused() {
+fn whoever_shows_no_certificate_is_refused_whatever_else_is_said() {
     let mut target = Target::start();
-    let (id, secret) = (target.good.id.clone(), target.good.secret.clone());
-    let unknown = "01939d2e-6f60-7c3a-8f6a-0a1b2c3d4e5f";
-    let zeros = "0".repeat(64);
-    let wrong = |id: &str, secret: &str| format!("Bearer {id}.{secret}");
-    let attacks = [
-        (String::new(), "unauthenticated"),
-        ("Bearer".to_owned(), "unauthenticated"),
-        ("Bearer .".to_owned(), "unauthenticated"),
-        (format!("Bearer {id}"), "unauthenticated"),
-        (format!("Bearer {secret}.{id}"), "unauthenticated"),
-        (format!("Basic {id}.{secret}"), "unauthenticated"),
-        (format!("{id}.{secret}"), "unauthenticated"),
-        (wrong(&id, &secret[..63]), "unauthenticated"),
-        (wrong(&id, &format!("{secret}0")), "unauthenticated"),
-        (wrong(&id, &"A".repeat(64)), "unauthenticated"),
-        (wrong(&id, &"g".repeat(64)), "unauthenticated"),
-        (wrong(&id, &"a".repeat(10_000)), "unauthenticated"),
-        (wrong("LYN", &secret), "unauthenticated"),
-        (wrong(&id, "\u{e9}\u{e9}"), "unauthenticated"),
-        (wrong(unknown, &secret), "unknown-agent"),
-        (wrong(unknown, &zeros), "unknown-agent"),
-        (wrong(&id, &zeros), "wrong-secret"),
-        (wrong(&id, &target.evil.secret), "wrong-secret"),
-        (wrong(&target.evil.id, &secret), "wrong-secret"),
-    ];
+    let id = target.good.id.clone();
+    let nobody = target.evil.nobodys_place();
     let submission = target.good.body(&[]);
-    for (header, kind) in &attacks {
+    for header in [
+        String::new(),
+        "Bearer".to_owned(),
+        format!("Bearer {id}"),
+        format!("Bearer {id}.{}", "0".repeat(64)),
+        format!("Basic {}", "YTpi".repeat(2_000)),
+    ] {
         for (method, route) in [("POST", OPERATIONS), ("GET", "/v1/feed?after=&wait=25")] {
-            let request = Request::new(method, route).header(VERSION, "1");
-            let request = request
-                .header("Authorization", header)
+            let request = Request::new(method, route)
+                .header(VERSION, "1")
+                .header("Authorization", &header)
                 .json(submission.clone());
-            let answer = target.good.ask(&request);
-            let problem = assert_problem(&answer, 401, kind, header);
-            assert!(answer.header("www-authenticate").is_some(), "{header}");
-            assert!(!problem.to_string().contains(&secret), "{problem}");
+            let answer = request.ask(&nobody).expect("central answers");
+            assert_problem(&answer, 401, "unauthenticated", &header);
         }
     }
-    let bare = Request::new("POST", OPERATIONS)
-        .header(VERSION, "1")
-        .json(submission.clone());
-    assert_problem(&target.good.ask(&bare), 401, "unauthenticated", "no header");
     // Refused before a body is waited for, whatever it claims to be.
     let claims = Request::new("POST", OPERATIONS)
         .header(VERSION, "1")
         .header("Content-Length", "2000000");
-    let mut connection = Connection::open(&target.good.place).expect("connect");
+    let mut connection = Connection::open(&nobody).expect("connect");
     connection.send(&claims.to_bytes()).expect("send");
     assert_eq!(connection.answer().expect("an answer").status, 401);
-    // Two sets: the first counts, so that a proxy cannot be talked over by what comes behind it.
-    let twice = Request::new("POST", OPERATIONS)
-        .header(VERSION, "1")
-        .header("Authorization", &wrong(&id, &zeros))
-        .header("Authorization", &target.good.bearer())
-        .json(submission);
-    assert_eq!(target.good.ask(&twice).status, 401);
-    target.assert_unharmed("false credentials");
+    target.assert_unharmed("no certificate");
     target.assert_holds(0);
 }
 
@@ -108,7 +79,7 @@ fn another_agents_stream_is_refused_and_does_not_move() {
 fn other_versions_routes_and_methods_are_refused_as_such() {
     let mut target = Target::start();
     let submission = target.good.body(&[]);
-    let post = || Request::new("POST", OPERATIONS).header("Authorization", &target.good.bearer());
+    let post = || Request::new("POST", OPERATIONS);
     for version in [
         "",
         "0",
@@ -135,7 +106,7 @@ fn other_versions_routes_and_methods_are_refused_as_such() {
         "unsupported-version",
         "no version",
     );
-    let get = Request::new("GET", "/v1/feed").header("Authorization", &target.good.bearer());
+    let get = Request::new("GET", "/v1/feed");
     assert_problem(
         &target.good.ask(&get),
         400,
@@ -233,9 +204,9 @@ fn another_branchs_ticket_is_answered_as_one_that_does_not_exist() {
     target.assert_unharmed("others' tickets");
 }
 
-/// Plain HTTP for other machines would carry tickets and secrets unprotected.
+/// Plain HTTP for other machines would carry tickets unprotected.
 #[test]
-fn central_does_not_listen_where_other_machines_can_reach_it() {
+fn central_listens_unprotected_only_where_other_machines_cannot_reach_it() {
     let sandbox = sandbox();
     let central = Central::init(sandbox.path());
     let refused = |output: std::process::Output, what: &str| {
@@ -253,9 +224,13 @@ fn central_does_not_listen_where_other_machines_can_reach_it() {
         "[::ffff:192.0.2.1]:0",
         "[fe80::1]:0",
     ] {
-        refused(central.cli(&["serve", "--listen", address]), address);
+        let serve = ["serve", "--insecure-loopback"];
+        refused(
+            central.cli(&[&serve[..], &["--listen", address]].concat()),
+            address,
+        );
         let mut command = Command::new(binary("branchline-server"));
-        command.arg("--data-dir").arg(central.folder()).arg("serve");
+        command.arg("--data-dir").arg(central.folder()).args(serve);
         command.env("BRANCHLINE_SERVER_LISTEN", address);
         refused(command.output().expect("run"), address);
     }
@@ -264,5 +239,8 @@ fn central_does_not_listen_where_other_machines_can_reach_it() {
         "listen = \"0.0.0.0:0\"\n",
     )
     .expect("write");
-    refused(central.cli(&["serve"]), "server.toml");
+    refused(
+        central.cli(&["serve", "--insecure-loopback"]),
+        "server.toml",
+    );
 }

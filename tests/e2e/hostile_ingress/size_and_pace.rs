@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use branchline_protocol::limits;
 use harness::processes::{text, wait_for};
-use harness::raw_http::{Connection, chunked, is_end};
+use harness::raw_http::{Connection, Place, chunked, is_end};
 
 use super::{OPERATIONS, Target, VERSION, assert_problem, peak_memory, zstd_zeros};
 
@@ -121,18 +121,16 @@ fn bombs_and_broken_packing_are_refused_in_bounded_memory() {
     assert!(peak < 128 << 20, "central took {peak} bytes");
 }
 
-/// What is not a request cannot be answered as one: a bare 4xx or a closed connection will do.
+/// What is not a request, within TLS or in its place, cannot be answered as one: a bare 4xx or a closed
+/// connection will do.
 #[test]
 fn what_is_not_http_is_dropped_and_nobody_else_notices() {
     let mut target = Target::start();
-    let authorized = format!(
-        "{VERSION}: 1\r\nAuthorization: {}\r\nContent-Type: application/json",
-        target.evil.bearer()
-    );
+    let announced = format!("{VERSION}: 1\r\nContent-Type: application/json");
     let body = text(&target.evil.body(&[]));
     let post = |headers: &str, rest: &str| {
         format!(
-            "POST {OPERATIONS} HTTP/1.1\r\nHost: x\r\n{authorized}\r\n{headers}\r\n\r\n{body}{rest}"
+            "POST {OPERATIONS} HTTP/1.1\r\nHost: x\r\n{announced}\r\n{headers}\r\n\r\n{body}{rest}"
         )
         .into_bytes()
     };
@@ -188,9 +186,17 @@ fn what_is_not_http_is_dropped_and_nobody_else_notices() {
             ),
         ),
     ];
-    for (attack, bytes) in attacks {
-        let mut connection = Connection::open(&target.evil.place).expect("connect");
-        let sent = connection.send(&bytes);
+    let Place::Tls(address, _) = target.evil.place else {
+        unreachable!("agents speak TLS");
+    };
+    let within = target.evil.place.clone();
+    let places = [within, Place::Tcp(address)];
+    for (attack, bytes, place) in attacks
+        .iter()
+        .flat_map(|(attack, bytes)| places.iter().map(move |place| (attack, bytes, place)))
+    {
+        let mut connection = Connection::open(place).expect("connect");
+        let sent = connection.send(bytes);
         let _ = connection.close_sending();
         match connection.rest() {
             Ok(said) => {

@@ -53,8 +53,8 @@ fn frames() -> Vec<u8> {
 async fn bodies_go_through_whole_and_are_counted() {
     let (upstream, seen, _task) = echo().await;
     for middlebox in [
-        Middlebox::start(upstream).await,
-        Middlebox::buffering(upstream).await,
+        Middlebox::serve(upstream, false).await,
+        Middlebox::serve(upstream, true).await,
     ] {
         let body = frames();
         assert_eq!(ask(&middlebox, &body).await.unwrap(), body);
@@ -69,7 +69,7 @@ async fn bodies_go_through_whole_and_are_counted() {
 #[tokio::test]
 async fn a_request_is_treated_as_planned() {
     let (upstream, seen, _task) = echo().await;
-    let middlebox = Middlebox::start(upstream).await;
+    let middlebox = Middlebox::serve(upstream, false).await;
     let plans = [
         Plan {
             flip: Some(40_000),
