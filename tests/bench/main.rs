@@ -1,11 +1,13 @@
 //! `make bench`: speed, memory and bytes on the wire, each beside a baseline measured in the same run,
 //! because machines are shared and noisy. Prints a table; asserts nothing.
 //!
-//! `make bench BENCH=filing` runs one part: filing, draining, memory, wire, intake, upload, wan.
+//! `make bench BENCH=filing` runs one part: filing, draining, memory, wire, intake, upload, wan,
+//! identity.
 
 mod baseline;
 mod draining;
 mod filing;
+mod identity;
 mod intake;
 mod linkemu;
 mod memory;
@@ -48,6 +50,9 @@ async fn main() {
     }
     if wants("wan") {
         wan::measure(&mut report).await;
+    }
+    if wants("identity") {
+        identity::measure(&mut report).await;
     }
     report.print();
 }

@@ -13,8 +13,7 @@ use harness::samples::incompressible;
 use crate::linkemu::ARGUMENT;
 use crate::report::{Report, at_most, percentile};
 
-/// The ends of the link. Addresses of the loopback range, because until agents have certificates they
-/// speak to nothing else.
+/// The ends of the link. Addresses of the loopback range, which no machine's network uses for anything else.
 const BRANCH: (&str, &str) = ("wan-branch", "127.77.0.1");
 const CENTRAL: (&str, &str) = ("wan-hq", "127.77.0.2");
 /// Small files, and bytes of each; and the large one of the same size.
@@ -23,6 +22,9 @@ const SMALL_BYTES: u64 = 20_000;
 const LARGE_BYTES: u64 = SMALL_FILES * SMALL_BYTES;
 /// Files attached by one command.
 const AT_ONCE: usize = 50;
+/// Cold starts that are timed, and the round trip that they are counted in.
+const COLD_STARTS: usize = 5;
+const ROUND_TRIP: Duration = Duration::from_millis(300);
 /// Tickets whose way to central is timed.
 const TICKETS: usize = 200;
 
@@ -117,10 +119,14 @@ fn within<T>(namespace: &str, start: impl FnOnce() -> T) -> T {
     started
 }
 
-pub async fn measure(report: &mut Report) {
+fn can_emulate() -> bool {
     // SAFETY: reads a number.
     let is_root = unsafe { libc::geteuid() } == 0;
-    if !is_root || !Path::new("/dev/net/tun").exists() {
+    is_root && Path::new("/dev/net/tun").exists()
+}
+
+pub async fn measure(report: &mut Report) {
+    if !can_emulate() {
         let skipped = "skipped: needs root and /dev/net/tun".to_owned();
         report.row("wide-area links", skipped, String::new(), String::new());
         return;
@@ -130,12 +136,56 @@ pub async fn measure(report: &mut Report) {
 }
 
 fn join(sandbox: &Path) -> (Central, Branch) {
-    let mut central = Central::init(sandbox);
     let address: SocketAddr = format!("{}:18470", CENTRAL.1).parse().expect("an address");
-    central.address = address;
+    let mut central = Central::init_at(sandbox, address);
     within(CENTRAL.0, || central.start());
-    let branch = Branch::join(sandbox, &central, "LYN", address);
+    let branch = within(CENTRAL.0, || {
+        Branch::join(sandbox, &central, "LYN", address)
+    });
     (central, branch)
+}
+
+/// From an agent's start to its first acknowledged ticket, on a link where round trips are all that
+/// counts.
+pub async fn cold_start(report: &mut Report) {
+    let what = "cold start to the first acknowledged ticket at 300 ms";
+    if !can_emulate() {
+        let skipped = "skipped: needs root and /dev/net/tun".to_owned();
+        report.row(what, skipped, String::new(), String::new());
+        return;
+    }
+    eprintln!("identity: an agent starts with a ticket waiting, {COLD_STARTS} times");
+    let sandbox = sandbox();
+    let _wan = Wan::start(sandbox.path(), "rtt=300ms");
+    let (central, mut branch) = join(sandbox.path());
+    let mut times = Vec::new();
+    for index in 0..COLD_STARTS {
+        // Filed where central cannot be reached.
+        branch.start();
+        branch.file(&format!("Ticket {index}")).await;
+        branch.kill();
+        within(BRANCH.0, || branch.start());
+        let started = Instant::now();
+        while branch.status().await.waiting > 0 {
+            assert!(
+                started.elapsed() < Duration::from_secs(60),
+                "{}",
+                branch.log()
+            );
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        times.push(started.elapsed());
+        branch.kill();
+    }
+    drop(central);
+    let median = percentile(&mut times, 500);
+    let trips = median.as_secs_f64() / ROUND_TRIP.as_secs_f64();
+    report.row(
+        what,
+        format!("{:.2} s, {trips:.1} round trips", median.as_secs_f64()),
+        "3 at least: TCP, TLS 1.3, and the request".to_owned(),
+        at_most(trips, 4.0),
+    );
 }
 
 async fn small_against_large(report: &mut Report) {

@@ -20,20 +20,19 @@ use crate::hostile_ingress::assert_problem;
 /// Who asks at the same time.
 const RACERS: usize = 50;
 
-/// A member of what a command of central's lists as JSON.
-fn listed(central: &Central, args: &[&str], member: &str) -> Vec<Value> {
-    let said = succeeded(&central.cli(&[args, &["--json"]].concat()));
-    let said: Value = serde_json::from_str(&said).expect("JSON");
-    said[member].as_array().expect("a list").clone()
+/// What a command of central's lists as JSON.
+fn listed(central: &Central, command: &str) -> Vec<Value> {
+    let said = succeeded(&central.cli(&[command, "list", "--json"]));
+    serde_json::from_str(&said).expect("a list")
 }
 
 /// The agents that central knows.
 pub(crate) fn agents(central: &Central) -> Vec<Value> {
-    listed(central, &["agent", "list"], "agents")
+    listed(central, "agent")
 }
 
 fn uses_of_the_only_token(central: &Central) -> u64 {
-    let tokens = listed(central, &["token", "list"], "tokens");
+    let tokens = listed(central, "token");
     assert_eq!(tokens.len(), 1, "{tokens:?}");
     tokens[0]["used"].as_u64().expect("a number")
 }

@@ -5,6 +5,7 @@ pub mod chaos;
 pub mod clamd;
 pub mod crash_vfs;
 pub mod dmz;
+pub mod forge;
 pub mod identity;
 pub mod journal;
 pub mod middlebox;

@@ -16,8 +16,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::dmz::Proxy;
+use crate::forge::{Forge, Wish};
 use crate::identity::{self, Member};
-use crate::tls::{self, Credentials};
+use crate::tls;
 
 /// How long anything may take before a test gives up; far beyond what it should take, because
 /// machines are shared.
@@ -222,18 +223,24 @@ pub struct Central {
 }
 
 impl Central {
-    /// A new central that is not running.
+    /// A new central on loopback that is not running.
     pub fn init(sandbox: &Path) -> Self {
+        Self::init_at(sandbox, free_address())
+    }
+
+    /// A new central of this address that is not running.
+    pub fn init_at(sandbox: &Path, address: SocketAddr) -> Self {
         let folder = sandbox.join("central");
         let central = Self {
             folder,
-            address: free_address(),
+            address,
             running: None,
             environment: Vec::new(),
             clock: None,
             proxy: OnceLock::new(),
         };
-        succeeded(&central.cli(&["init", "--name", "127.0.0.1"]));
+        let name = address.ip().to_string();
+        succeeded(&central.cli(&["init", "--name", &name]));
         central.configure("");
         central
     }
@@ -259,7 +266,17 @@ impl Central {
         let mut command = Command::new(binary("branchline-server"));
         command.arg("--data-dir").arg(&self.folder).arg("serve");
         command.arg("--listen").arg(self.address.to_string());
+        command.env("BRANCHLINE_SERVER_MUTUAL_TLS", "true");
         command.envs(self.environment.iter().cloned());
+        self.running = Some(self.serve(&mut command));
+    }
+
+    /// Starts it without TLS, for whoever is on this machine.
+    pub fn start_insecurely(&mut self) {
+        let mut command = Command::new(binary("branchline-server"));
+        command.arg("--data-dir").arg(&self.folder).arg("serve");
+        command.arg("--listen").arg(self.address.to_string());
+        command.arg("--insecure-loopback");
         self.running = Some(self.serve(&mut command));
     }
 
@@ -276,6 +293,7 @@ impl Central {
             let mut command = Command::new(binary("branchline-server"));
             command.arg("--data-dir").arg(&self.folder).arg("serve");
             command.arg("--listen").arg(self.address.to_string());
+            command.env("BRANCHLINE_SERVER_MUTUAL_TLS", "true");
             self.serve(&mut command)
         });
         errand()
@@ -353,16 +371,9 @@ impl Central {
 
     /// The certificate of a proxy that ends TLS in front of it, made when it is first asked for.
     pub fn proxy(&self) -> &Proxy {
-        self.proxy.get_or_init(|| {
-            let folder = self.folder.with_extension("proxy");
-            let out = folder.to_str().expect("a plain path");
-            let issue = ["cert", "issue-proxy", PROXY, "--name", "127.0.0.1"];
-            succeeded(&self.cli(&[&issue[..], &["--output", out]].concat()));
-            let file = |name: &str| folder.join(name);
-            Proxy {
-                own: Credentials::read(&file("proxy.pem"), &file("proxy.key")),
-                anchors: self.anchors(),
-            }
+        self.proxy.get_or_init(|| Proxy {
+            own: Forge::of_central(&self.folder).sign(&Wish::proxy(PROXY)),
+            anchors: self.anchors(),
         })
     }
 
