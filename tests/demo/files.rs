@@ -35,7 +35,7 @@ pub async fn show(central: &mut Central, branch: &mut Branch) -> bool {
     branch.start();
 
     say(
-        5,
+        6,
         &format!(
             "{} attaches a scanned page; a till drops its log into a folder. The link: {RATE}.",
             branch.code
@@ -71,7 +71,7 @@ pub async fn show(central: &mut Central, branch: &mut Branch) -> bool {
     attach(&odd);
 
     say(
-        6,
+        7,
         "The link is cut in the middle of the page, and comes back three seconds later.",
     );
     let half = content.len() as u64 / 2;
@@ -97,7 +97,7 @@ pub async fn show(central: &mut Central, branch: &mut Branch) -> bool {
         mb(proxy.stats().bytes_up - before)
     ));
     say(
-        7,
+        8,
         "At central: what the scanner said, and what it found nobody can open.",
     );
     print_indented(&text(&central.cli(&["files", "list"]).stdout));

@@ -1,6 +1,7 @@
 //! `make demo`: the main job on real processes, told in a few lines.
 //!
-//! Two branches file tickets while central is down; central comes up and they arrive; then a thousand
+//! Central makes its certificate authority, and two branches join with a token each: from there on
+//! everything goes over mutual TLS. They file tickets while central is down; central comes up and they arrive; then a thousand
 //! more from each while agents and central are killed with SIGKILL; then the audit; then files, over a
 //! link that is cut in the middle ([`files`]). With `ONCE=1` it ends there, and fails if anything was not
 //! as it must be; otherwise it stays up for trying things out.
@@ -13,6 +14,7 @@
 mod files;
 mod pdf;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,26 +22,24 @@ use std::time::{Duration, Instant};
 
 use branchline_agent_api::Client;
 use branchline_protocol::id::OperationId;
-use harness::processes::{Branch, Central, sandbox, ticket};
+use harness::processes::{Branch, Central, free_address, sandbox, succeeded, ticket};
 use tokio::time::sleep;
 
 /// Tickets from each branch while things are killed.
 const UNDER_FIRE: u64 = 1_000;
 /// How often each of the three processes is killed meanwhile.
 const KILLS: u32 = 4;
+/// Characters of a token that fit on a line.
+const TOKEN_SHOWN: usize = 24;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let once = std::env::var("ONCE").is_ok_and(|once| !once.is_empty() && once != "0");
     let sandbox = sandbox();
-    let mut central = Central::init(sandbox.path());
-    let mut branches = [
-        Branch::join(sandbox.path(), &central, "LYN", central.address),
-        Branch::join(sandbox.path(), &central, "NCE", central.address),
-    ];
+    let (mut central, mut branches) = join(sandbox.path());
 
     say(
-        1,
+        2,
         "Central is down. Two branches, LYN and NCE, file tickets all the same.",
     );
     for branch in &mut branches {
@@ -60,7 +60,7 @@ async fn main() -> ExitCode {
         ));
     }
 
-    say(2, "Central comes up, and they arrive.");
+    say(3, "Central comes up, and they arrive.");
     let up = Instant::now();
     central.start();
     for branch in &branches {
@@ -75,7 +75,7 @@ async fn main() -> ExitCode {
     ));
 
     say(
-        3,
+        4,
         "1,000 more from each, while both agents and central are killed with SIGKILL.",
     );
     let filed = under_fire(&mut central, &mut branches).await;
@@ -90,7 +90,7 @@ async fn main() -> ExitCode {
     ));
 
     say(
-        4,
+        5,
         "The audit: what each branch holds against what central holds.",
     );
     let mut sound = true;
@@ -111,6 +111,35 @@ async fn main() -> ExitCode {
     }
     stay_up(&central, &branches).await;
     ExitCode::SUCCESS
+}
+
+/// Central from nothing, and two branches that join with a token each.
+fn join(sandbox: &Path) -> (Central, [Branch; 2]) {
+    say(
+        1,
+        "Central makes its certificate authority; two branches join with a token each.",
+    );
+    let (mut central, said) = Central::init_saying(sandbox, free_address());
+    detail("$ branchline-server init --name 127.0.0.1");
+    for line in said.lines().filter(|line| line.contains("certificate")) {
+        detail(line);
+    }
+    central.start();
+    let branches = ["LYN", "NCE"].map(|code| {
+        let branch = Branch::strange(sandbox, code);
+        branch.configure_as_enrolled("");
+        detail(&format!("$ branchline-server token create --branch {code}"));
+        let token = central.token(code);
+        detail(&format!("{}…", &token[..TOKEN_SHOWN]));
+        detail(&format!(
+            "$ branchline-agent enroll {}…",
+            &token[..TOKEN_SHOWN]
+        ));
+        print_indented(&succeeded(&branch.cli(&["enroll", &token])));
+        branch
+    });
+    central.stop();
+    (central, branches)
 }
 
 /// Files from both branches while everything is killed in turn; answers how many were saved.
@@ -176,7 +205,8 @@ async fn stay_up(central: &Central, branches: &[Branch; 2]) {
         central.folder().display()
     );
     println!("  {} tickets list", server.display());
-    println!("  {} branch list", server.display());
+    println!("  {} agent list", server.display());
+    println!("  {} trail list", server.display());
     println!(
         "  kill -9 {}   # central; then see what a branch says",
         central.pid()

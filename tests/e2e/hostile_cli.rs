@@ -1,4 +1,4 @@
-//! Both programs against bad surroundings: endless input, registrations and settings that are none,
+//! Both programs against bad surroundings: endless input, identities and settings that are none,
 //! places that are taken, files that are broken or somebody else's, logs that nobody reads, texts that
 //! a terminal would obey. [`command_line`]: what people mistype.
 
@@ -39,14 +39,16 @@ fn agent(config: &Path) -> Command {
     command
 }
 
+/// The machine's private key, as it stands in the one file that holds it.
 fn secret_of(branch: &Branch) -> String {
-    let registration = fs::read_to_string(branch.folder().join("registration.toml"));
-    let registration = registration.expect("a registration");
-    let line = registration
-        .lines()
-        .find(|line| line.starts_with("secret"))
-        .expect("a secret");
-    line.split('"').nth(1).expect("a value").to_owned()
+    let kept = fs::read_to_string(identity_of(branch)).expect("an identity");
+    let kept: serde_json::Value = serde_json::from_str(&kept).expect("JSON");
+    let key = kept["identity"]["current"]["key"].as_str().expect("a key");
+    key.split(':').nth(1).expect("bytes").to_owned()
+}
+
+fn identity_of(branch: &Branch) -> std::path::PathBuf {
+    branch.data().join("identity.json")
 }
 
 /// A branch with its agent running, and a central that is not.

@@ -15,6 +15,7 @@ use harness::processes::{Branch, Central, sandbox, ticket, wait_until};
 use tokio::task::JoinSet;
 
 use record::{Record, held_tickets, new_id};
+pub(crate) use restored::copy_folder;
 
 /// Another one each time; `BRANCHLINE_SEED` runs one again.
 fn seed() -> u64 {
@@ -299,6 +300,6 @@ async fn two_clones_of_one_agent_at_the_same_time() {
 fn clone_of(original: &Branch, central: &Central, sandbox: &std::path::Path) -> Branch {
     let clone = Branch::strange(sandbox, &original.code);
     clone.configure(central.address, "");
-    restored::copy_folder(&original.data(), &clone.data());
+    copy_folder(&original.data(), &clone.data());
     clone
 }

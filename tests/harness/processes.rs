@@ -230,6 +230,11 @@ impl Central {
 
     /// A new central of this address that is not running.
     pub fn init_at(sandbox: &Path, address: SocketAddr) -> Self {
+        Self::init_saying(sandbox, address).0
+    }
+
+    /// The same, with what `init` said.
+    pub fn init_saying(sandbox: &Path, address: SocketAddr) -> (Self, String) {
         let folder = sandbox.join("central");
         let central = Self {
             folder,
@@ -240,9 +245,9 @@ impl Central {
             proxy: OnceLock::new(),
         };
         let name = address.ip().to_string();
-        succeeded(&central.cli(&["init", "--name", &name]));
+        let said = succeeded(&central.cli(&["init", "--name", &name]));
         central.configure("");
-        central
+        (central, said)
     }
 
     /// The data folder.

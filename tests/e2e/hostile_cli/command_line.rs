@@ -259,11 +259,13 @@ fn what_a_person_gets_wrong_on_the_servers_command_line() {
             FIX_INPUT,
             "2 to 8 capital letters",
         ),
+        (&["token", "create"], FIX_INPUT, "--branch"),
         (
-            &["branch", "add", "LYN", "--registration", "/"],
+            &["token", "create", "--branch", "LYN"],
             FIX_INPUT,
-            "/",
+            "no branch LYN",
         ),
+        (&["agent", "revoke", "LYN"], FIX_INPUT, "no agent LYN"),
         (&["tickets", "list", "--limit", "0"], FIX_INPUT, "0"),
         (
             &["tickets", "list", "--branch", "l"],
