@@ -1,4 +1,4 @@
-//! Registrations, settings and places that are none, taken or unreadable.
+//! Identities, settings and places that are none, taken or unreadable.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,101 +6,77 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use harness::processes::{binary, succeeded, text};
+use harness::processes::{binary, succeeded, text, wait_until};
 
 use super::{
-    CALL_IT, FIX_INPUT, FOUND_SOMETHING, TRY_AGAIN, agent, assert_said, end, lonely, secret_of,
-    start,
+    CALL_IT, FIX_INPUT, FOUND_SOMETHING, TRY_AGAIN, agent, assert_said, end, identity_of, lonely,
+    secret_of, start,
 };
 
-#[test]
-fn a_registration_that_is_none_is_refused_without_showing_the_secret() {
-    let (_sandbox, _central, branch) = lonely();
-    let path = branch.folder().join("registration.toml");
-    let whole = fs::read_to_string(&path).expect("a registration");
+/// Filing goes on under the journal's own name; IT is told what to do, and nobody is shown the key.
+#[tokio::test]
+async fn an_identity_that_is_none_is_told_stops_nobody_and_shows_no_key() {
+    let (_sandbox, mut central, mut branch) = lonely();
+    central.start();
+    branch.start();
+    branch.file("With a good identity").await;
+    branch.wait_drained().await;
+    branch.kill();
+    let path = identity_of(&branch);
+    let whole = fs::read_to_string(&path).expect("an identity");
     let secret = secret_of(&branch);
-    let agent_id = whole
-        .split("agent = \"")
-        .nth(1)
-        .expect("an agent")
-        .split('"')
-        .next()
-        .expect("an id");
     let broken = [
-        String::new(),
-        "\u{0}\u{1}\u{2}".to_owned(),
-        format!("secret = \"{secret}\""),
-        format!("{secret} = 1"),
-        format!("\"missing field {secret}\" = 1"),
-        format!("secret = {secret}"),
-        format!("secret = \"{secret}"),
-        format!("branch = \"{secret}\""),
-        whole.replace("ordinal = 1", &format!("ordinal = \"{secret}\"")),
-        whole.replace("ordinal = 1", "ordinal = 0"),
-        whole.replace("ordinal = 1", "ordinal = 65536"),
-        whole.replace("ordinal = 1", "ordinal = 1.5"),
-        whole.replace(agent_id, &secret),
-        whole.replace(&secret, agent_id),
-        whole.replace(&secret, &secret.to_uppercase()),
-        whole.replace(&secret, &format!("{secret}{secret}")),
-        whole.replace(&format!("\"{secret}\""), &format!("[\"{secret}\"]")),
-        format!("{whole}{whole}"),
-        format!("{whole}comment = \"{secret}\"\n"),
+        Vec::new(),
+        vec![0xff, 0xfe],
+        b"\0\x01\x02".to_vec(),
+        format!("\"{secret}\"").into(),
+        format!("{{\"{secret}\": 1}}").into(),
+        whole[..whole.len() / 2].into(),
+        whole.replace("\"ordinal\":1", "\"ordinal\":\"x\"").into(),
+        whole.replace(&secret, &secret.to_lowercase()).into(),
+        whole.replace(&secret, &format!("{secret}{secret}")).into(),
+        whole.replace("pkcs8:", "").into(),
     ];
-    for text_of in &broken {
-        fs::write(&path, text_of).expect("write");
-        let output = branch.start_expecting_failure();
-        assert_said(
-            &output,
-            CALL_IT,
-            &["registration.toml: ", "(call IT)"],
-            text_of,
-        );
+    for (round, bytes) in broken.iter().enumerate() {
+        let what = format!("{round}: {:.60}", text(bytes).replace(&secret, "…"));
+        assert_ne!(bytes, whole.as_bytes(), "{what}");
+        fs::write(&path, bytes).expect("write");
+        branch.start();
+        branch.file("Filed all the same").await;
+        let client = branch.client();
+        wait_until("the status to say so", || async {
+            let status = client.status().await.ok()?;
+            let said = serde_json::to_string(&status).ok()?;
+            said.contains("damaged").then_some(())
+        })
+        .await;
         let doctor = branch.cli(&["doctor"]);
-        assert_eq!(doctor.status.code(), Some(FOUND_SOMETHING), "{text_of}");
-        for said in [
-            &output.stdout,
-            &output.stderr,
-            &doctor.stdout,
-            &doctor.stderr,
-        ] {
-            let said = text(said).to_lowercase();
-            assert!(!said.contains(&secret), "{text_of}: {said}");
+        assert_eq!(doctor.status.code(), Some(FOUND_SOMETHING), "{what}");
+        let status = branch.cli(&["status"]);
+        for said in [&doctor.stdout, &doctor.stderr, &status.stdout] {
+            assert!(!text(said).contains(&secret), "{what}");
         }
+        branch.kill();
     }
-    fs::write(&path, [0xff, 0xfe]).expect("write");
-    assert_said(
-        &branch.start_expecting_failure(),
-        CALL_IT,
-        &["registration.toml"],
-        "no text",
-    );
-    fs::remove_file(&path).expect("remove");
-    fs::create_dir(&path).expect("a folder in its place");
-    assert_said(
-        &branch.start_expecting_failure(),
-        CALL_IT,
-        &["registration.toml"],
-        "a folder",
-    );
+    assert!(!branch.log().contains(&secret));
+    fs::write(&path, whole).expect("write");
+    branch.start();
+    branch.wait_drained().await;
+    central.assert_equal(&branch);
 }
 
 /// Whoever can read it can speak for the branch. Filing goes on all the same, and IT is told.
 #[tokio::test]
-async fn a_registration_that_others_can_read_is_told_and_stops_nobody() {
+async fn an_identity_that_others_can_read_is_told_and_stops_nobody() {
     let (_sandbox, mut central, mut branch) = lonely();
     central.start();
-    let path = branch.folder().join("registration.toml");
+    let path = identity_of(&branch);
     for mode in [0o644, 0o640, 0o604] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
         branch.start();
         branch.file("Filed all the same").await;
         branch.wait_drained().await;
-        assert!(
-            branch
-                .log()
-                .contains("others than its owner can read the registration")
-        );
+        assert!(branch.log().contains("others than its owner"));
         let doctor = branch.cli(&["doctor"]);
         assert_eq!(doctor.status.code(), Some(FOUND_SOMETHING), "{mode:o}");
         assert!(
@@ -115,46 +91,45 @@ async fn a_registration_that_others_can_read_is_told_and_stops_nobody() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_plainly_this_machine_is_refused_with_the_reason() {
+async fn a_server_that_is_no_protected_address_is_told_and_stops_nobody() {
     let (_sandbox, mut central, mut branch) = lonely();
     let good = fs::read_to_string(branch.config()).expect("a configuration");
-    let own = format!("http://{}", central.address);
+    let own = central.url();
     for server in [
         "",
         "127.0.0.1:8470",
-        "https://127.0.0.1:8470",
+        "http://127.0.0.1:8470",
         "http://10.0.0.1",
-        "http://0.0.0.0:1",
-        "http://[::]:1",
-        "http://127.0.0.1.example.org",
-        "http://localhost@192.0.2.1",
-        "http://user:pass@127.0.0.1:1",
-        "http://127.0.0.1:1/path",
-        "http://127.0.0.1:1?a=b",
-        "http://127.0.0.1:1#c",
-        "http://127.0.0.1:99999",
-        "http://",
-        "http://[::1",
+        "https://user:pass@127.0.0.1:1",
+        "https://127.0.0.1:1/path",
+        "https://127.0.0.1:1?a=b",
+        "https://127.0.0.1:1#c",
+        "https://127.0.0.1:99999",
+        "https://",
+        "https://[::1",
         "ftp://127.0.0.1",
         "unix:/run/x.sock",
         "file:///etc/passwd",
-        "http://\\u001b[31m",
+        "https://\\u001b[31m",
     ] {
         fs::write(branch.config(), good.replace(&own, server)).expect("write");
-        let output = branch.start_expecting_failure();
-        assert_said(
-            &output,
-            CALL_IT,
-            &["server = ", "only plain HTTP to this machine", "(call IT)"],
-            server,
-        );
+        branch.start();
+        branch.file("Filed all the same").await;
+        let client = branch.client();
+        wait_until(&format!("the trouble with {server}"), || async {
+            let status = client.status().await.ok()?;
+            let said = serde_json::to_string(&status).ok()?;
+            said.contains("central's address is https://").then_some(())
+        })
+        .await;
+        branch.kill();
     }
     central.start();
     for server in [
         format!("{own}/"),
         format!(" {own} "),
         format!("{own}//"),
-        own.replace("http://", "HTTP:"),
+        own.replace("https://", "HTTPS:"),
     ] {
         fs::write(branch.config(), good.replace(&own, &server)).expect("write");
         branch.start();
@@ -348,7 +323,6 @@ fn a_configuration_that_cannot_be_used_is_named() {
     let (_sandbox, _central, branch) = lonely();
     let good = fs::read_to_string(branch.config()).expect("a configuration");
     for (configuration, says) in [
-        ("", "missing field `server`"),
         ("server = 7", "line 1"),
         ("server = \"x\"\nservre = 1", "unknown field `servre`"),
         ("not toml", "agent.toml"),
@@ -366,9 +340,6 @@ fn a_configuration_that_cannot_be_used_is_named() {
         assert_said(&output, CALL_IT, &[says, "(call IT)"], configuration);
     }
     fs::write(branch.config(), &good).expect("write");
-    fs::remove_file(branch.folder().join("registration.toml")).expect("remove");
-    let output = branch.start_expecting_failure();
-    assert_said(&output, CALL_IT, &["registration.toml"], "no registration");
     let output = branch.cli(&["status"]);
     assert_said(&output, TRY_AGAIN, &["does not answer"], "no agent");
 }
