@@ -100,6 +100,11 @@ const EXPOSED_REGISTRATION: &str = "others than its owner can read the registrat
      it can speak for the branch; give it the mode 0600, and have the agent registered anew if \
      somebody may have taken it";
 
+/// Of an identity that is not its owner's alone.
+const EXPOSED_IDENTITY: &str = "others than its owner can read the agent's key, and whoever has it can \
+     speak for the branch; give the file the mode 0600, and have the agent revoked and join again if \
+     somebody may have taken it";
+
 /// A check ran and found something.
 const FOUND_SOMETHING: u8 = 3;
 

@@ -336,7 +336,7 @@ async fn a_full_disk_refuses_files_takes_tickets_and_goes_on_when_there_is_room(
     let sandbox = sandbox();
     let central = Central::init(sandbox.path());
     let mut branch = Branch::join(sandbox.path(), &central, "LYN", central.address);
-    let Some(_disk) = SmallDisk::new(&branch.data(), 48) else {
+    let Some(_disk) = branch.replace_data(|data| SmallDisk::new(data, 48)) else {
         println!("skipped: this user cannot mount a small disk");
         return;
     };

@@ -41,14 +41,10 @@ fn agent(config: &Path) -> Command {
 
 /// The machine's private key, as it stands in the one file that holds it.
 fn secret_of(branch: &Branch) -> String {
-    let kept = fs::read_to_string(identity_of(branch)).expect("an identity");
+    let kept = fs::read_to_string(branch.identity()).expect("an identity");
     let kept: serde_json::Value = serde_json::from_str(&kept).expect("JSON");
     let key = kept["identity"]["current"]["key"].as_str().expect("a key");
     key.split(':').nth(1).expect("bytes").to_owned()
-}
-
-fn identity_of(branch: &Branch) -> std::path::PathBuf {
-    branch.data().join("identity.json")
 }
 
 /// A branch with its agent running, and a central that is not.

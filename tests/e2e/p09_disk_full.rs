@@ -103,7 +103,7 @@ fn a_full_disk_at_the_branch_refuses_files_and_takes_tickets() {
         let mut central = Central::init(sandbox.path());
         central.start();
         let mut branch = Branch::join(sandbox.path(), &central, "LYN", central.address);
-        small_disk(&branch.data(), 128);
+        branch.replace_data(|data| small_disk(data, 128));
         branch.configure(
             central.address,
             "journal_limit_mib = 16\n[files]\nreserve_mib = 32\nquota_mib = 1000",

@@ -1,8 +1,10 @@
 //! Real processes: central and branches, each in a folder of its own, on a free port, ended by its
 //! own handle.
 
+use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -153,7 +155,7 @@ impl Running {
         command: &mut Command,
         log: &Path,
     ) -> (Self, std::sync::mpsc::Receiver<String>) {
-        let errors = std::fs::OpenOptions::new()
+        let errors = OpenOptions::new()
             .create(true)
             .append(true)
             .open(log)
@@ -537,6 +539,26 @@ impl Branch {
     /// The agent's data folder.
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")
+    }
+
+    /// Who the agent is, with its key.
+    pub fn identity(&self) -> PathBuf {
+        self.data().join("identity.json")
+    }
+
+    /// Puts something in the data folder's place, such as another disk; the identity goes along.
+    pub fn replace_data<T>(&self, replace: impl FnOnce(&Path) -> T) -> T {
+        let kept = std::fs::read(self.identity()).expect("read the identity");
+        let replaced = replace(&self.data());
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(self.identity());
+        let written = file.and_then(|mut file| file.write_all(&kept));
+        written.expect("write the identity");
+        replaced
     }
 
     /// The journal's file.

@@ -222,7 +222,7 @@ impl Connection {
         let read = match &mut self.stream {
             Stream::Unix(stream) => stream.read(&mut buffer)?,
             Stream::Tcp(stream) => stream.read(&mut buffer)?,
-            Stream::Tls(stream) => stream.read(&mut buffer)?,
+            Stream::Tls(stream) => read_tls(stream, &mut buffer)?,
         };
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -232,6 +232,25 @@ impl Connection {
             return Err(io::Error::other("the answer does not end"));
         }
         Ok(())
+    }
+}
+
+/// Reads without writing anything: where the other side takes nothing more, it may still have answered.
+fn read_tls(
+    stream: &mut StreamOwned<ClientConnection, TcpStream>,
+    buffer: &mut [u8],
+) -> io::Result<usize> {
+    if stream.conn.is_handshaking() {
+        return stream.read(buffer);
+    }
+    loop {
+        match stream.conn.reader().read(buffer) {
+            Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => {}
+            read => return read,
+        }
+        stream.conn.read_tls(&mut stream.sock)?;
+        let processed = stream.conn.process_new_packets();
+        processed.map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault))?;
     }
 }
 

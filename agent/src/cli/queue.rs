@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use crate::config::{Config, Registration};
+use crate::config::Config;
 use crate::store::JOURNAL_FILE;
 use crate::store::inspect::{Inspection, QueueLine};
+use crate::store::owner::journal_of;
 
 use super::{CliError, FOUND_SOMETHING, output};
 
@@ -174,13 +175,10 @@ fn export(args: &ExportArgs, config: &Config, journal: &Inspection) -> Result<Ex
         }
     };
     let written = if args.digest {
-        let registration = Registration::read(&config.registration_path())?;
-        journal.export_digests(
-            registration.credentials.agent,
-            &registration.branch,
-            &mut out,
-            progress,
-        )
+        let owner = journal_of(&config.data_dir).ok_or_else(|| {
+            CliError::call_it("the journal does not say whose it is: start the agent once")
+        })?;
+        journal.export_digests(owner.agent, &owner.branch, &mut out, progress)
     } else {
         // Exact bytes for programs; whoever looks at them is protected from them.
         let looked_at = args.output.is_none() && std::io::stdout().is_terminal();

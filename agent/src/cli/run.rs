@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::Config;
+use crate::identity::IdentityFile;
 
 use super::{CliError, output};
 
@@ -34,6 +35,11 @@ pub(super) fn execute(args: &RunArgs, config: Config) -> Result<ExitCode, CliErr
     if config.registration_is_exposed() {
         let path = config.registration_path();
         tracing::warn!(path = %path.display(), "{}", super::EXPOSED_REGISTRATION);
+    }
+    let identity = IdentityFile::in_folder(&config.data_dir);
+    if identity.is_exposed() {
+        let path = identity.path();
+        tracing::warn!(path = %path.display(), "{}", super::EXPOSED_IDENTITY);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)

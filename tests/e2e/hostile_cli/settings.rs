@@ -9,8 +9,8 @@ use std::process::Command;
 use harness::processes::{binary, succeeded, text, wait_until};
 
 use super::{
-    CALL_IT, FIX_INPUT, FOUND_SOMETHING, TRY_AGAIN, agent, assert_said, end, identity_of, lonely,
-    secret_of, start,
+    CALL_IT, FIX_INPUT, FOUND_SOMETHING, TRY_AGAIN, agent, assert_said, end, lonely, secret_of,
+    start,
 };
 
 /// Filing goes on under the journal's own name; IT is told what to do, and nobody is shown the key.
@@ -22,7 +22,7 @@ async fn an_identity_that_is_none_is_told_stops_nobody_and_shows_no_key() {
     branch.file("With a good identity").await;
     branch.wait_drained().await;
     branch.kill();
-    let path = identity_of(&branch);
+    let path = branch.identity();
     let whole = fs::read_to_string(&path).expect("an identity");
     let secret = secret_of(&branch);
     let broken = [
@@ -32,7 +32,7 @@ async fn an_identity_that_is_none_is_told_stops_nobody_and_shows_no_key() {
         format!("\"{secret}\"").into(),
         format!("{{\"{secret}\": 1}}").into(),
         whole[..whole.len() / 2].into(),
-        whole.replace("\"ordinal\":1", "\"ordinal\":\"x\"").into(),
+        whole.replace("\"ordinal\": 1", "\"ordinal\": \"x\"").into(),
         whole.replace(&secret, &secret.to_lowercase()).into(),
         whole.replace(&secret, &format!("{secret}{secret}")).into(),
         whole.replace("pkcs8:", "").into(),
@@ -70,7 +70,7 @@ async fn an_identity_that_is_none_is_told_stops_nobody_and_shows_no_key() {
 async fn an_identity_that_others_can_read_is_told_and_stops_nobody() {
     let (_sandbox, mut central, mut branch) = lonely();
     central.start();
-    let path = identity_of(&branch);
+    let path = branch.identity();
     for mode in [0o644, 0o640, 0o604] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
         branch.start();
@@ -236,8 +236,9 @@ fn places_that_are_taken_or_cannot_be_are_named_and_left_alone() {
             "{what}"
         );
     }
-    // A folder that is missing is made.
     let deep = sandbox.path().join("not/there/yet");
+    fs::create_dir_all(deep.join("data")).expect("the folder of an agent that has joined");
+    fs::copy(branch.identity(), deep.join("data/identity.json")).expect("copy the identity");
     let moved = good.replace(&socket, &format!("{}/agent.sock", deep.display()));
     fs::write(
         branch.config(),

@@ -1,12 +1,13 @@
 //! How much and how slowly: bounds, bombs, what is not HTTP, and senders that stall.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use branchline_protocol::limits;
 use harness::processes::{text, wait_for};
 use harness::raw_http::{Connection, Place, chunked, is_end};
 
-use super::{OPERATIONS, Target, VERSION, assert_problem, peak_memory, zstd_zeros};
+use super::{Agent, OPERATIONS, Target, VERSION, assert_problem, peak_memory, zstd_zeros};
 
 #[test]
 fn submissions_beyond_a_bound_are_refused_and_those_at_it_taken() {
@@ -218,10 +219,15 @@ fn what_is_not_http_is_dropped_and_nobody_else_notices() {
 #[test]
 fn slow_senders_are_let_go_and_delay_nobody() {
     let mut target = Target::start();
+    // Of one agent, the oldest connections would give way to the others.
+    let slow: Vec<Place> = (0..12)
+        .map(|_| Agent::register(&target.central, "PAR").place)
+        .collect();
+    let next = Cell::new(0);
     let started = Instant::now();
-    let place = target.evil.place.clone();
     let open = |bytes: &[u8]| {
-        let mut connection = Connection::open(&place).expect("connect");
+        let place = &slow[next.replace(next.get() + 1) % slow.len()];
+        let mut connection = Connection::open(place).expect("connect");
         connection.send(bytes).expect("send");
         connection
     };
