@@ -22,8 +22,8 @@ pub const TEMPLATE: &str = "\
 # Settings of branchline-server. Each line shows a default; take the # away to change it.
 # Flags and BRANCHLINE_SERVER_* in the environment go before what stands here.
 
-# Where agents connect. Only loopback addresses, until agents have certificates.
-# listen = \"127.0.0.1:8470\"
+# Where agents connect, over TLS with certificates on both sides.
+# listen = \"0.0.0.0:8470\"
 
 # How the log on standard error looks: \"text\" or \"json\".
 # log_format = \"text\"
@@ -99,18 +99,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// What connections are made of, and how agents prove who they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Transport {
-    /// Plain HTTP on loopback addresses, and secrets.
-    #[default]
-    Secrets,
-    /// TLS, with certificates on both sides.
-    MutualTls,
-    /// Plain HTTP on loopback addresses, where whoever is on this machine may speak for any agent.
-    InsecureLoopback,
-}
-
 /// What the server runs with.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -118,8 +106,9 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where agents connect.
     pub listen: SocketAddr,
-    /// Over what; not in the file, so that nobody leaves TLS off by a forgotten line.
-    pub transport: Transport,
+    /// Plain HTTP on a loopback address, where whoever is on this machine may speak for any agent. Not in
+    /// the file, so that nobody leaves TLS off by a forgotten line.
+    pub insecure_loopback: bool,
     /// How the log looks.
     pub log_format: LogFormat,
     /// How much of files is taken.
@@ -172,7 +161,7 @@ struct File {
 impl Default for File {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8470)),
+            listen: SocketAddr::from(([0, 0, 0, 0], 8470)),
             log_format: LogFormat::Text,
             drain_seconds: 10,
             files: Files::default(),
@@ -196,7 +185,7 @@ impl Config {
         Ok(Self {
             data_dir: data_dir.to_owned(),
             listen: file.listen,
-            transport: Transport::default(),
+            insecure_loopback: false,
             log_format: file.log_format,
             files: file.files,
             scanner: file.scanner,

@@ -22,7 +22,6 @@ use branchline_protocol::enrolment::{CERTIFICATE_PATH, ENROLMENT_PATH, PROBE_PAT
 use branchline_protocol::exchange::{CHUNKS_PATH, FEED_PATH, MANIFESTS_PATH, OPERATIONS_PATH};
 use branchline_protocol::id::AgentId;
 use branchline_protocol::limits::SUBMISSION_BYTES;
-use branchline_protocol::problem::ProblemKind;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,7 +33,6 @@ use attempts::Attempts;
 use body::{BodyBudget, Reading};
 use bulk::{ControlWork, Gate};
 use bulletin::Bulletin;
-use refusal::Refusal;
 use vault_health::VaultHealth;
 use visitors::Visitors;
 
@@ -152,8 +150,8 @@ pub struct Ingress {
     ledger: Arc<dyn Ledger>,
     vault: Arc<dyn Vault>,
     bounds: Bounds,
-    /// How agents prove who they are; `None`: by secrets.
-    door: Option<Door>,
+    /// How agents prove who they are.
+    door: Door,
     bodies: BodyBudget,
     /// Connections of agents that may still come.
     places: Arc<Semaphore>,
@@ -182,7 +180,7 @@ impl Ingress {
     pub fn new(
         ledger: Arc<dyn Ledger>,
         vault: Arc<dyn Vault>,
-        door: Option<Door>,
+        door: Door,
         bounds: Bounds,
         stopping: CancellationToken,
     ) -> Arc<Self> {
@@ -244,14 +242,6 @@ impl Ingress {
     /// Ends what agents have open that are revoked by other processes, until stopped.
     pub async fn watch_revocations(&self) {
         revocations::watch(self).await;
-    }
-
-    /// How agents prove who they are, for what only goes with certificates.
-    fn door(&self) -> Result<&Door, Refusal> {
-        self.door.as_ref().ok_or_else(|| {
-            let detail = "central does not issue certificates: it was started without them";
-            Refusal::new(ProblemKind::NotFound, detail)
-        })
     }
 
     /// Waits for what goes on without its caller.

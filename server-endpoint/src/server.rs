@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::authority::{self, Authority, AuthorityError};
-use crate::config::{self, Config, Deduplicate, Files, Transport};
+use crate::config::{self, Config, Deduplicate, Files};
 use crate::ingress::{Bounds, Door, Ingress, Way, accept_until};
 use crate::inspection::clamd::{Clamd, Patience};
 use crate::inspection::{Inspector, Pauses, Scanner, Steps};
@@ -32,7 +32,7 @@ pub enum ServeError {
     /// Without TLS, only this machine may be listened to.
     #[error(
         "{0} can be reached from other machines, and central would answer there without TLS; listen on a \
-         loopback address such as 127.0.0.1:8470, or serve with TLS"
+         loopback address such as 127.0.0.1:8470, or leave --insecure-loopback away"
     )]
     NotLoopback(SocketAddr),
     /// Certificates cannot be made or proven.
@@ -55,7 +55,7 @@ pub struct Server {
     address: SocketAddr,
     ledger: Arc<dyn Ledger>,
     vault: Arc<dyn Vault>,
-    door: Option<Door>,
+    door: Door,
     bounds: Bounds,
     /// `None`: nobody inspects files here.
     inspector: Option<Inspector>,
@@ -78,7 +78,7 @@ impl Server {
     /// would answer without TLS.
     pub fn open(listener: TcpListener, config: &Config) -> Result<Self, ServeError> {
         let door = door(config)?;
-        let address = address(&listener, door.as_ref())?;
+        let address = address(&listener, &door)?;
         let path = config.data_dir.join(sqlite::FILE_NAME);
         if !path.exists() {
             return Err(ServeError::NoLedger(path));
@@ -117,11 +117,11 @@ impl Server {
         listener: TcpListener,
         ledger: Arc<dyn Ledger>,
         vault: Arc<dyn Vault>,
-        door: Option<Door>,
+        door: Door,
         bounds: Bounds,
     ) -> Result<Self, ServeError> {
         Ok(Self {
-            address: address(&listener, door.as_ref())?,
+            address: address(&listener, &door)?,
             listener,
             ledger,
             vault,
@@ -140,9 +140,9 @@ impl Server {
 
     /// `https`, or `http` where it answers this machine alone.
     pub fn scheme(&self) -> &'static str {
-        match &self.door {
-            Some(door) if door.way == Way::Tls => "https",
-            Some(_) | None => "http",
+        match self.door.way {
+            Way::Tls => "https",
+            Way::InsecureLoopback => "http",
         }
     }
 
@@ -154,7 +154,7 @@ impl Server {
             vault: self.vault.clone(),
             expire_after: self.expire_after,
         };
-        let authority = self.door.as_ref().map(|door| door.authority.clone());
+        let authority = self.door.authority.clone();
         let ingress = Ingress::new(
             self.ledger,
             self.vault,
@@ -167,9 +167,7 @@ impl Server {
         // A task of its own, so that a fault in it is its own.
         let until_stopped = stopping.clone();
         connections.spawn(async move { upkeep.until(&until_stopped).await });
-        if let Some(authority) = authority {
-            connections.spawn(authority.tend_until(stopping.clone()));
-        }
+        connections.spawn(authority.tend_until(stopping.clone()));
         if let Some(inspector) = self.inspector {
             connections.spawn(inspector.run(stopping.clone()));
         }
@@ -222,25 +220,24 @@ fn scanner(config: &config::Scanner) -> Option<Scanner> {
     })
 }
 
-fn door(config: &Config) -> Result<Option<Door>, ServeError> {
-    let way = match config.transport {
-        Transport::Secrets => return Ok(None),
-        Transport::MutualTls => Way::Tls,
-        Transport::InsecureLoopback => Way::InsecureLoopback,
+fn door(config: &Config) -> Result<Door, ServeError> {
+    let way = if config.insecure_loopback {
+        Way::InsecureLoopback
+    } else {
+        Way::Tls
     };
     let folder = config.data_dir.join(authority::FOLDER);
-    Ok(Some(Door {
+    Ok(Door {
         authority: Authority::open(&folder, &config.tls, &config.authority)?,
         way,
         proxies: config.ingress.proxies.clone(),
         grace: config.authority.grace(),
-    }))
+    })
 }
 
-fn address(listener: &TcpListener, door: Option<&Door>) -> Result<SocketAddr, ServeError> {
+fn address(listener: &TcpListener, door: &Door) -> Result<SocketAddr, ServeError> {
     let address = listener.local_addr()?;
-    let protected = door.is_some_and(|door| door.way == Way::Tls);
-    if protected || address.ip().to_canonical().is_loopback() {
+    if door.way == Way::Tls || address.ip().to_canonical().is_loopback() {
         Ok(address)
     } else {
         Err(ServeError::NotLoopback(address))

@@ -93,9 +93,14 @@ impl Central {
         }
     }
 
+    /// Without TLS, so that it can be asked without a certificate.
     fn serve(&self) -> Serving {
+        self.serve_with("127.0.0.1:0", &["--insecure-loopback"], "http")
+    }
+
+    fn serve_with(&self, listen: &str, more: &[&str], scheme: &str) -> Serving {
         let mut child = self
-            .command(&["serve", "--listen", "127.0.0.1:0"])
+            .command(&[&["serve", "--listen", listen][..], more].concat())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -105,7 +110,8 @@ impl Central {
         stdout.read_line(&mut line).unwrap();
         let address = line
             .trim_end()
-            .strip_prefix("listening on http://")
+            .strip_prefix("listening on ")
+            .and_then(|url| url.strip_prefix(scheme)?.strip_prefix("://"))
             .unwrap()
             .to_owned();
         Serving {
@@ -237,13 +243,13 @@ fn a_registration_is_written_once_and_read_by_its_owner_alone() {
 }
 
 #[test]
-fn serve_listens_to_this_machine_only_and_stops_in_good_order() {
+fn serve_without_tls_listens_to_this_machine_only_and_stops_in_good_order() {
     let central = Central::initialised();
     for everyone in ["0.0.0.0:0", "[::]:0"] {
         central.fails(
-            &["serve", "--listen", everyone],
+            &["serve", "--insecure-loopback", "--listen", everyone],
             2,
-            &["loopback", "certificates"],
+            &["loopback", "TLS"],
         );
     }
     central.fails(&["serve", "--listen", "somewhere"], 2, &["somewhere"]);
@@ -265,6 +271,23 @@ fn serve_listens_to_this_machine_only_and_stops_in_good_order() {
         "",
         "one line on standard output and no more"
     );
+}
+
+#[test]
+fn serve_answers_everybody_over_tls_and_nobody_without() {
+    let central = Central::initialised();
+    let serving = central.serve_with("0.0.0.0:0", &[], "https");
+    let port = serving.address.rsplit(':').next().unwrap();
+    let mut connection = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    write!(connection, "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    let _ = connection.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(!answer.contains("HTTP"), "{answer}");
+    assert_eq!(serving.stop(), "");
+    // What TLS needs is missed before anybody connects.
+    std::fs::remove_dir_all(central.path("central/authority")).unwrap();
+    central.fails(&["serve", "--listen", "127.0.0.1:0"], 2, &["init"]);
 }
 
 #[test]

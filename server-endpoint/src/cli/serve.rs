@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{Failure, output};
-use crate::config::{Config, LogFormat, Transport};
+use crate::config::{Config, LogFormat};
 use crate::server::{ServeError, Server};
 
 /// File handles asked for: every connection that is allowed, twice over.
@@ -26,12 +26,9 @@ pub(super) struct ServeArgs {
     /// How the log on standard error looks; RUST_LOG chooses what is in it
     #[arg(long, env = "BRANCHLINE_SERVER_LOG_FORMAT", value_enum)]
     log_format: Option<LogFormat>,
-    /// TLS with certificates on both sides
-    #[arg(long, hide = true, env = "BRANCHLINE_SERVER_MUTUAL_TLS")]
-    mutual_tls: bool,
     /// Plain HTTP on a loopback address, where whoever is on this machine may speak for any agent: for
     /// demonstrations, and behind a proxy on this machine that ends TLS
-    #[arg(long, conflicts_with = "mutual_tls")]
+    #[arg(long)]
     insecure_loopback: bool,
 }
 
@@ -55,11 +52,7 @@ pub(super) fn execute(data_dir: &Path, args: &ServeArgs) -> Result<ExitCode, Fai
     let mut config = Config::read(data_dir)?;
     config.listen = args.listen.unwrap_or(config.listen);
     config.log_format = args.log_format.unwrap_or(config.log_format);
-    if args.insecure_loopback {
-        config.transport = Transport::InsecureLoopback;
-    } else if args.mutual_tls {
-        config.transport = Transport::MutualTls;
-    }
+    config.insecure_loopback = args.insecure_loopback;
     start_log(config.log_format)?;
     raise_handle_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -72,8 +65,7 @@ pub(super) fn execute(data_dir: &Path, args: &ServeArgs) -> Result<ExitCode, Fai
 }
 
 async fn run(config: &Config) -> Result<(), Failure> {
-    let protected = config.transport == Transport::MutualTls;
-    if !protected && !config.listen.ip().to_canonical().is_loopback() {
+    if config.insecure_loopback && !config.listen.ip().to_canonical().is_loopback() {
         return Err(ServeError::NotLoopback(config.listen).into());
     }
     let signals = |fault| Failure::call_it(format!("listen for signals: {fault}"));

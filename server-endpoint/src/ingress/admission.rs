@@ -5,9 +5,8 @@
 //! may speak for agents. Here it is decided whether it is good *now*: whose it is, whether that one was
 //! revoked, whether it has ended, and whether a later one took its place.
 
-use branchline_protocol::exchange::{Credentials, PROTOCOL_VERSION, VERSION_HEADER};
+use branchline_protocol::exchange::{PROTOCOL_VERSION, VERSION_HEADER};
 use branchline_protocol::problem::ProblemKind;
-use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 
@@ -39,10 +38,7 @@ struct Known {
 /// The agent, once it has proved who it is.
 pub(super) async fn admit(ingress: &Ingress, parts: &Parts) -> Result<AgentRecord, Refusal> {
     require_version(&parts.headers)?;
-    let Some(door) = &ingress.door else {
-        return by_secret(ingress, &parts.headers).await;
-    };
-    let known = recognise(ingress, door, parts).await?;
+    let known = recognise(ingress, parts).await?;
     if known.expired {
         let detail = format!(
             "the certificate of agent {} ended at {}; renew it",
@@ -73,8 +69,7 @@ pub(super) async fn admit(ingress: &Ingress, parts: &Parts) -> Result<AgentRecor
 /// The agent whose certificate is at least good enough to get the next one.
 pub(super) async fn admit_renewal(ingress: &Ingress, parts: &Parts) -> Result<Renewing, Refusal> {
     require_version(&parts.headers)?;
-    let door = ingress.door()?;
-    let known = recognise(ingress, door, parts).await?;
+    let known = recognise(ingress, parts).await?;
     let because = match (known.expired, known.state) {
         (true, _) => "expired",
         (false, Some(CertificateState::Superseded)) => "superseded",
@@ -88,7 +83,8 @@ pub(super) async fn admit_renewal(ingress: &Ingress, parts: &Parts) -> Result<Re
 }
 
 /// Refuses whoever is nobody, unknown, revoked, or away for longer than the grace.
-async fn recognise(ingress: &Ingress, door: &Door, parts: &Parts) -> Result<Known, Refusal> {
+async fn recognise(ingress: &Ingress, parts: &Parts) -> Result<Known, Refusal> {
+    let door = &ingress.door;
     let by = presented(door, parts)?;
     let identified = ingress.ledger.identify(by.agent, by.serial).await?;
     let Some(identified) = identified else {
@@ -180,35 +176,6 @@ fn passed_on(door: &Door, headers: &HeaderMap) -> Result<PresentedAgent, Refusal
             "the certificate that was passed on is not that of an agent: {fault}"
         ))),
     }
-}
-
-async fn by_secret(ingress: &Ingress, headers: &HeaderMap) -> Result<AgentRecord, Refusal> {
-    let credentials = headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(Credentials::from_header)
-        .ok_or_else(|| {
-            unauthenticated(
-                "the header Authorization: Bearer AGENT.SECRET is missing or not in that form",
-            )
-        })?;
-    let Some(agent) = ingress.ledger.agent(credentials.agent).await? else {
-        let detail = format!("central has no agent {}", credentials.agent);
-        return Err(Refusal::new(ProblemKind::UnknownAgent, detail));
-    };
-    tracing::Span::current().record("agent", tracing::field::display(agent.id));
-    // The hash type compares in constant time.
-    let given = blake3::Hash::from_bytes(credentials.secret_hash().0);
-    let registered = agent
-        .secret_hash
-        .map(|hash| blake3::Hash::from_bytes(hash.0));
-    if registered != Some(given) {
-        return Err(Refusal::new(
-            ProblemKind::WrongSecret,
-            "the secret is not the one that this agent was registered with",
-        ));
-    }
-    Ok(agent)
 }
 
 pub(super) fn require_version(headers: &HeaderMap) -> Result<(), Refusal> {

@@ -100,12 +100,10 @@ impl Caller {
         let Some(door) = ingress.tls() else {
             let _place = place;
             drop(visit);
-            let standing = match ingress.door {
-                Some(_) => Standing::Spokesman,
-                None => Standing::Stranger,
-            };
             let for_ever = std::future::pending();
-            return self.converse(stream, standing, for_ever, LAST_WORDS).await;
+            return self
+                .converse(stream, Standing::Spokesman, for_ever, LAST_WORDS)
+                .await;
         };
         let shaken = tokio::select! {
             shaken = self.shake_hands(door, stream) => shaken,
@@ -222,6 +220,6 @@ impl Caller {
 impl Ingress {
     /// How connections prove themselves, where they do.
     fn tls(&self) -> Option<&Door> {
-        self.door.as_ref().filter(|door| door.way == Way::Tls)
+        Some(&self.door).filter(|door| door.way == Way::Tls)
     }
 }

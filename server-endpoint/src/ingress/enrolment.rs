@@ -18,7 +18,7 @@ use http::request::Parts;
 use tokio::time::Instant;
 
 use super::body::Reading;
-use super::peer::{Door, Peer};
+use super::peer::Peer;
 use super::refusal::Refusal;
 use super::{Ingress, admission, answer, body};
 use crate::authority::patience::Network;
@@ -41,7 +41,6 @@ pub(super) async fn join(
 
 async fn take(ingress: &Arc<Ingress>, parts: &Parts, body: &mut Body) -> Result<Response, Refusal> {
     admission::require_version(&parts.headers)?;
-    ingress.door()?;
     let peer = parts.extensions.get::<Arc<Peer>>();
     let address = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.address.to_string());
     let network = peer.map(|peer| Network::of(peer.address));
@@ -84,7 +83,6 @@ async fn take(ingress: &Arc<Ingress>, parts: &Parts, body: &mut Body) -> Result<
 }
 
 async fn enrol(ingress: &Ingress, body: &[u8], address: String) -> Result<EnrolmentReply, Refusal> {
-    let door = ingress.door()?;
     let request: EnrolmentRequest = serde_json::from_slice(body).map_err(|fault| {
         let detail = format!("the body is not an enrolment: {fault}");
         Refusal::new(ProblemKind::Malformed, detail)
@@ -110,7 +108,7 @@ async fn enrol(ingress: &Ingress, body: &[u8], address: String) -> Result<Enrolm
         words: "by an enrolment token".to_owned(),
         address,
     };
-    let issued = issue(ingress, door, &certificate_request, &agent, proven).await?;
+    let issued = issue(ingress, &certificate_request, &agent, proven).await?;
     tracing::info!(branch = %agent.branch, ordinal = agent.ordinal, "an agent joined");
     Ok(EnrolmentReply {
         agent: agent.id,
@@ -176,13 +174,13 @@ pub(super) fn read_request(request: &Der) -> Result<CertificateRequest, Refusal>
 /// before it is given out.
 pub(super) async fn issue(
     ingress: &Ingress,
-    door: &Door,
     request: &CertificateRequest,
     agent: &AgentRecord,
     proven: Proven,
 ) -> Result<Issued, Refusal> {
     let at = now();
-    let trust = door.authority.trust();
+    let authority = &ingress.door.authority;
+    let trust = authority.trust();
     let given = ingress.ledger.certificates(agent.id).await?;
     let given = given.into_iter().find(|given| {
         let lives = matches!(
@@ -191,14 +189,14 @@ pub(super) async fn issue(
         );
         lives && given.key == request.key && at <= given.not_after
     });
-    if let Some(certificate) = given.and_then(|given| door.authority.chain_of(given.der)) {
+    if let Some(certificate) = given.and_then(|given| authority.chain_of(given.der)) {
         return Ok(Issued {
             certificate,
             trust,
             server_time: at,
         });
     }
-    let issued = door.authority.issue(request, agent, at).map_err(|fault| {
+    let issued = authority.issue(request, agent, at).map_err(|fault| {
         tracing::error!(error = %fault, "issue a certificate");
         Refusal::new(
             ProblemKind::Internal,

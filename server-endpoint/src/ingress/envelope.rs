@@ -74,11 +74,8 @@ async fn answer(ingress: &Ingress, request: Request, next: Next) -> Response {
 
 /// What nothing is done for, whatever is asked.
 fn turn_away(ingress: &Ingress, peer: Option<&Peer>, headers: &HeaderMap) -> Option<Refusal> {
-    let over_tls = ingress
-        .door
-        .as_ref()
-        .is_some_and(|door| door.way == Way::Tls);
-    if !over_tls && peer.is_some_and(|peer| !peer.is_this_machine()) {
+    if ingress.door.way == Way::InsecureLoopback && peer.is_some_and(|peer| !peer.is_this_machine())
+    {
         let detail = "plain HTTP is answered to this machine only";
         return Some(Refusal::new(ProblemKind::Unauthenticated, detail));
     }

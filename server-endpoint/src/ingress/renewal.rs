@@ -65,8 +65,7 @@ async fn take(ingress: &Arc<Ingress>, parts: &Parts, body: &mut Body) -> Result<
         let ingress = ingress.clone();
         async move {
             let _held = (turn, share);
-            let door = ingress.door()?;
-            enrolment::issue(&ingress, door, &request, &renewing.agent, proven).await
+            enrolment::issue(&ingress, &request, &renewing.agent, proven).await
         }
     };
     let issued = ingress.tasks.spawn(issuing).await;

@@ -12,9 +12,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Dismisses those who were revoked, until stopped.
 pub(super) async fn watch(ingress: &Ingress) {
-    if ingress.door.is_none() {
-        return;
-    }
     // The first look only learns where to begin.
     let mut seen = None;
     loop {

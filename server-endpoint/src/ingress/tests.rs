@@ -211,7 +211,7 @@ async fn plain_http_is_for_this_machine_only() {
         listener,
         FaultyLedger::panicking(),
         vault,
-        None,
+        central::open_door(),
         small_bounds(),
     );
     let Err(ServeError::NotLoopback(_)) = refused else {

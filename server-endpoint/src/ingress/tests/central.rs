@@ -35,7 +35,7 @@ pub(super) fn small_bounds() -> Bounds {
 }
 
 /// Over plain HTTP, with certificates passed on.
-fn open_door() -> Door {
+pub(super) fn open_door() -> Door {
     Door {
         authority: authority(),
         way: Way::InsecureLoopback,
@@ -112,8 +112,7 @@ impl Central {
         path: PathBuf,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server =
-            Server::with_stores(listener, ledger.clone(), vault, Some(door), bounds).unwrap();
+        let server = Server::with_stores(listener, ledger.clone(), vault, door, bounds).unwrap();
         let address = server.address();
         let stopping = CancellationToken::new();
         let mut serving = JoinSet::new();
