@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use branchline_protocol::chain::Position;
-use branchline_protocol::exchange::{Credentials, Health};
+use branchline_protocol::exchange::Health;
 use branchline_protocol::id::{AgentId, BranchCode, OperationId, StreamId, TicketNumber};
 use branchline_protocol::operation::{Body, Contact, Operation, Priority, Reporter, TicketFiled};
 use branchline_server::ledger::sqlite::SqliteLedger;
@@ -71,12 +71,10 @@ async fn rounds(ledger: &SqliteLedger) -> anyhow::Result<Vec<Duration>> {
 
 async fn register(ledger: &SqliteLedger, index: u8, branch: BranchCode) -> anyhow::Result<Agent> {
     let id = AgentId::from_parts(1, [index; 10]);
-    let secret = [0; 32];
     let new = NewAgent {
         id,
         branch: branch.clone(),
         branch_name: None,
-        secret_hash: Credentials { agent: id, secret }.secret_hash(),
         at: now(),
     };
     ledger.register_agent(new).await?;

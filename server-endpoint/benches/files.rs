@@ -305,7 +305,6 @@ async fn register(ledger: &SqliteLedger, index: u8, branch: BranchCode) -> anyho
         id,
         branch: branch.clone(),
         branch_name: None,
-        secret_hash: Digest([0; 32]),
         at: now(),
     };
     ledger.register_agent(new).await?;

@@ -123,7 +123,6 @@ impl TestAgent {
                 id: AgentId::from_parts(1_700_000_000_000, random),
                 branch: branch.clone(),
                 branch_name: None,
-                secret_hash: Digest([0; 32]),
                 at: now(),
             })
             .await
@@ -156,7 +155,6 @@ impl TestAgent {
             id: self.id,
             branch: self.branch.clone(),
             ordinal: self.ordinal,
-            secret_hash: None,
             registered_at: now(),
             revoked_at: None,
             certificate_until: None,

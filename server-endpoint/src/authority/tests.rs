@@ -63,7 +63,6 @@ pub(super) fn record(number: u64) -> AgentRecord {
         id: AgentId::from_parts(number, [7; 10]),
         branch: "LYN".parse().unwrap(),
         ordinal: 1,
-        secret_hash: None,
         registered_at: UnixMillis(0),
         contact: None,
         certificate_until: None,

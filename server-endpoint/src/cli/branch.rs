@@ -1,20 +1,16 @@
 //! `branch add` and `branch list`: which agents may speak for which branch.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use branchline_protocol::exchange::Credentials;
-use branchline_protocol::id::{AgentId, BranchCode, Digest};
+use branchline_protocol::id::{AgentId, BranchCode};
 use branchline_protocol::text::{Shape, fault};
 use branchline_protocol::time::UnixMillis;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{Failure, acting, block_on, init, open_ledger, output};
-use crate::ledger::{AgentRecord, BranchRecord, IdentityLedger, Ledger, NewAgent, now};
+use super::{Failure, acting, block_on, open_ledger, output};
+use crate::ledger::{AgentRecord, BranchRecord, IdentityLedger, Ledger, now};
 
 /// Characters in a branch's name.
 const NAME_CHARS: usize = 100;
@@ -34,10 +30,6 @@ pub(super) struct AddArgs {
     /// What people call the branch
     #[arg(long)]
     name: Option<String>,
-    /// Register an agent that has no certificate, and write its registration to this new file, readable
-    /// by you alone
-    #[arg(long, value_name = "FILE", hide = true)]
-    registration: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -63,134 +55,17 @@ fn add(data_dir: &Path, args: AddArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::fix_input(format!("--name {fault}")));
     }
     let ledger = open_ledger(data_dir)?;
-    let Some(file) = args.registration.as_deref() else {
-        let code = args.code;
-        let deed = acting::deed(
-            "branch-added",
-            code.to_string(),
-            args.name.clone().unwrap_or_default(),
-        );
-        block_on(async { Ok(ledger.add_branch(code.clone(), args.name, deed).await?) })?;
-        output::line(&format!(
-            "branch {code}; `branchline-server token create --branch {code}` lets an agent join it"
-        ));
-        return Ok(ExitCode::SUCCESS);
-    };
-    // The file first: an agent is registered only where its secret has a place to go.
-    let file = RegistrationFile::make(file)?;
-    let credentials = make_credentials()?;
-    let new = NewAgent {
-        id: credentials.agent,
-        branch: args.code,
-        branch_name: args.name,
-        secret_hash: credentials.secret_hash(),
-        at: now(),
-    };
-    let registered = block_on(async { Ok(ledger.register_agent(new).await?) });
-    let agent = match registered {
-        Ok(agent) => agent,
-        Err(failure) => {
-            file.discard();
-            return Err(failure);
-        }
-    };
-    let text = registration(&agent, &credentials);
-    let path = file.write(&text)?;
+    let code = args.code;
+    let deed = acting::deed(
+        "branch-added",
+        code.to_string(),
+        args.name.clone().unwrap_or_default(),
+    );
+    block_on(async { Ok(ledger.add_branch(code.clone(), args.name, deed).await?) })?;
     output::line(&format!(
-        "{}: agent {} ({}) is registered; its registration is in {}",
-        agent.branch,
-        agent.ordinal,
-        agent.id,
-        path.display()
+        "branch {code}; `branchline-server token create --branch {code}` lets an agent join it"
     ));
     Ok(ExitCode::SUCCESS)
-}
-
-fn make_credentials() -> Result<Credentials, Failure> {
-    let random = |bytes: &mut [u8]| {
-        getrandom::fill(bytes)
-            .map_err(|fault| Failure::call_it(format!("draw random bytes: {fault}")))
-    };
-    let mut id = [0; 10];
-    random(&mut id)?;
-    let mut secret = [0; 32];
-    random(&mut secret)?;
-    let millis = u64::try_from(now().0).unwrap_or(0);
-    Ok(Credentials {
-        agent: AgentId::from_parts(millis, id),
-        secret,
-    })
-}
-
-fn registration(agent: &AgentRecord, credentials: &Credentials) -> String {
-    let mut text = String::from(
-        "# Registration of a Branchline agent, made by `branchline-server branch add`.\n\
-         # Whoever has this file can speak for the branch: give it to that one agent, as its\n\
-         # registration.toml, readable by the agent alone. Central keeps only a hash of the secret\n\
-         # and cannot show it again.\n",
-    );
-    let lines = [
-        format!("branch = \"{}\"\n", agent.branch),
-        format!("ordinal = {}\n", agent.ordinal),
-        format!("agent = \"{}\"\n", agent.id),
-        format!("secret = \"{}\"\n", Digest(credentials.secret)),
-    ];
-    text.extend(lines);
-    text
-}
-
-/// A new file that only its owner may read.
-struct RegistrationFile<'a> {
-    path: &'a Path,
-    file: std::fs::File,
-}
-
-impl<'a> RegistrationFile<'a> {
-    fn make(path: &'a Path) -> Result<Self, Failure> {
-        let made = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path);
-        match made {
-            Ok(file) => Ok(Self { path, file }),
-            Err(fault) => {
-                let what_to_do = if fault.kind() == ErrorKind::AlreadyExists {
-                    "; it may be another agent's registration, so name a file that does not exist"
-                } else {
-                    ""
-                };
-                let path = path.display();
-                Err(Failure::fix_input(format!(
-                    "--registration {path}: {fault}{what_to_do}"
-                )))
-            }
-        }
-    }
-
-    fn write(mut self, text: &str) -> Result<&'a Path, Failure> {
-        self.file
-            .write_all(text.as_bytes())
-            .and_then(|()| self.file.sync_all())
-            .map_err(|fault| {
-                Failure::call_it(format!(
-                    "write {}: {fault}; the agent is registered and its secret is lost, so add \
-                     another",
-                    self.path.display()
-                ))
-            })?;
-        let directory = self
-            .path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
-        init::sync_directory(directory.unwrap_or(Path::new(".")))?;
-        Ok(self.path)
-    }
-
-    fn discard(self) {
-        // It is empty; where it cannot be removed, the next try says that it exists.
-        let _ = std::fs::remove_file(self.path);
-    }
 }
 
 fn list(data_dir: &Path, args: &ListArgs) -> Result<ExitCode, Failure> {

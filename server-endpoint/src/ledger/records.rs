@@ -19,8 +19,6 @@ pub struct NewAgent {
     pub branch: BranchCode,
     /// What people call the branch; `None` leaves it as it is.
     pub branch_name: Option<String>,
-    /// Hash of the secret; the secret itself is nowhere at central.
-    pub secret_hash: Digest,
     /// By central's clock.
     pub at: UnixMillis,
 }
@@ -34,8 +32,6 @@ pub struct AgentRecord {
     pub branch: BranchCode,
     /// Which of the branch's agents.
     pub ordinal: u16,
-    /// Hash of its secret; `None` for one that enrolled.
-    pub secret_hash: Option<Digest>,
     /// When it was registered.
     pub registered_at: UnixMillis,
     /// When it was revoked; `None` where it is not.

@@ -48,7 +48,6 @@ impl FaultyLedger {
             id,
             branch: "LYN".parse().unwrap(),
             ordinal: 1,
-            secret_hash: None,
             registered_at: UnixMillis(0),
             revoked_at: None,
             certificate_until: None,

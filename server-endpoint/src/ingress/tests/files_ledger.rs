@@ -52,7 +52,6 @@ fn record(id: AgentId) -> AgentRecord {
         id,
         branch: "LYN".parse().unwrap(),
         ordinal: u16::from(id.as_bytes()[0]),
-        secret_hash: None,
         registered_at: UnixMillis(0),
         revoked_at: None,
         certificate_until: None,

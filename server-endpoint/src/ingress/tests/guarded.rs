@@ -8,7 +8,7 @@ use std::time::Duration;
 use branchline_protocol::enrolment::{
     Der, EnrolmentReply, EnrolmentRequest, Issued, JournalOf, RenewalRequest, Secret,
 };
-use branchline_protocol::id::{AgentId, BranchCode, Digest};
+use branchline_protocol::id::{AgentId, BranchCode};
 use branchline_protocol::time::UnixMillis;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::client::ResolvesClientCert;
@@ -220,7 +220,6 @@ impl Guarded {
             id: AgentId::from_bytes([0x77; 16]),
             branch: branch.parse().unwrap(),
             branch_name: None,
-            secret_hash: Digest([0; 32]),
             at: now(),
         };
         let record = self.ledger().register_agent(new).await.unwrap();

@@ -1,6 +1,6 @@
 //! Branches, agents, and what agents last said of themselves.
 
-use branchline_protocol::id::{AgentId, BranchCode, Digest};
+use branchline_protocol::id::{AgentId, BranchCode};
 use branchline_protocol::text::clipped;
 use branchline_protocol::time::UnixMillis;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -11,7 +11,7 @@ use crate::ledger::{AgentRecord, Append, BranchRecord, Contact, LedgerError, New
 /// Characters kept of an agent's version.
 const VERSION_CHARS: usize = 60;
 
-const AGENT_COLUMNS: &str = "id, branch, ordinal, secret_hash, registered_at, \
+const AGENT_COLUMNS: &str = "id, branch, ordinal, registered_at, \
      contact_at, version, clock_skew, waiting, oldest_waiting, disk_free, damaged, \
      revoked_at, certificate_until, trust";
 
@@ -22,7 +22,6 @@ pub(super) fn register(connection: &Connection, new: NewAgent) -> Result<AgentRe
         id: new.id,
         branch: new.branch,
         ordinal,
-        secret_hash: Some(new.secret_hash),
         at: new.at,
     };
     Ok(add(connection, joining)?.1)
@@ -49,7 +48,6 @@ pub(super) struct Joining {
     pub(super) id: AgentId,
     pub(super) branch: BranchCode,
     pub(super) ordinal: u16,
-    pub(super) secret_hash: Option<Digest>,
     pub(super) at: UnixMillis,
 }
 
@@ -60,21 +58,19 @@ pub(super) fn add(
 ) -> Result<(i64, AgentRecord), LedgerError> {
     connection
         .prepare_cached(
-            "INSERT INTO agents (id, branch, ordinal, secret_hash, registered_at)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO agents (id, branch, ordinal, registered_at)
+             VALUES (?1, ?2, ?3, ?4)",
         )?
         .execute(params![
             new.id.as_bytes(),
             new.branch.as_str(),
             new.ordinal,
-            new.secret_hash.map(|hash| hash.0),
             new.at.0
         ])?;
     let record = AgentRecord {
         id: new.id,
         branch: new.branch,
         ordinal: new.ordinal,
-        secret_hash: new.secret_hash,
         registered_at: new.at,
         revoked_at: None,
         certificate_until: None,
@@ -192,28 +188,27 @@ pub(super) fn note_contact(
 }
 
 fn agent(row: &Row<'_>) -> Result<AgentRecord, LedgerError> {
-    let contact_at: Option<i64> = row.get(5)?;
+    let contact_at: Option<i64> = row.get(4)?;
     let contact = match contact_at {
         None => None,
         Some(at) => Some(Contact {
             at: UnixMillis(at),
-            version: row.get(6)?,
-            clock_skew: row.get(7)?,
-            waiting: columns::count(row, 8)?,
-            oldest_waiting: row.get::<_, Option<i64>>(9)?.map(UnixMillis),
-            disk_free: columns::optional_count(row, 10)?,
-            damaged: columns::count(row, 11)?,
+            version: row.get(5)?,
+            clock_skew: row.get(6)?,
+            waiting: columns::count(row, 7)?,
+            oldest_waiting: row.get::<_, Option<i64>>(8)?.map(UnixMillis),
+            disk_free: columns::optional_count(row, 9)?,
+            damaged: columns::count(row, 10)?,
         }),
     };
     Ok(AgentRecord {
         id: AgentId::from_bytes(row.get(0)?),
         branch: columns::branch(row, 1)?,
         ordinal: columns::whole(row.get(2)?, "an ordinal")?,
-        secret_hash: row.get::<_, Option<[u8; 32]>>(3)?.map(Digest),
-        registered_at: columns::millis(row, 4)?,
-        revoked_at: row.get::<_, Option<i64>>(12)?.map(UnixMillis),
-        certificate_until: row.get::<_, Option<i64>>(13)?.map(UnixMillis),
-        trust: columns::optional_count(row, 14)?,
+        registered_at: columns::millis(row, 3)?,
+        revoked_at: row.get::<_, Option<i64>>(11)?.map(UnixMillis),
+        certificate_until: row.get::<_, Option<i64>>(12)?.map(UnixMillis),
+        trust: columns::optional_count(row, 13)?,
         contact,
     })
 }

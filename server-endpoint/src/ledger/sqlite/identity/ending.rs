@@ -37,7 +37,7 @@ pub(super) fn end_for_another(
     at: UnixMillis,
 ) -> Result<(), LedgerError> {
     connection
-        .prepare_cached("UPDATE agents SET revoked_at = NULL, secret_hash = NULL WHERE agent = ?1")?
+        .prepare_cached("UPDATE agents SET revoked_at = NULL WHERE agent = ?1")?
         .execute([agent])?;
     end_all(connection, agent, at)
 }

@@ -145,7 +145,6 @@ fn into_branch(
         id,
         branch,
         ordinal,
-        secret_hash: None,
         at: enrol.at,
     };
     let (row, agent) = agents::add(connection, joining)?;

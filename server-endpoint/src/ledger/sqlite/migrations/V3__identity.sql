@@ -4,8 +4,6 @@ CREATE TABLE agents_3 (
     id BLOB NOT NULL UNIQUE,
     branch TEXT NOT NULL,
     ordinal INTEGER NOT NULL,
-    -- NULL: it proves itself by a certificate.
-    secret_hash BLOB,
     registered_at INTEGER NOT NULL,
     -- NULL: not revoked.
     revoked_at INTEGER,
@@ -26,9 +24,9 @@ CREATE TABLE agents_3 (
     begun_bytes INTEGER NOT NULL DEFAULT 0,
     UNIQUE (branch, ordinal)
 ) STRICT;
-INSERT INTO agents_3 (agent, id, branch, ordinal, secret_hash, registered_at, serials_used, contact_at,
+INSERT INTO agents_3 (agent, id, branch, ordinal, registered_at, serials_used, contact_at,
         version, clock_skew, waiting, oldest_waiting, disk_free, damaged, begun_files, begun_bytes)
-    SELECT agent, id, branch, ordinal, secret_hash, registered_at, serials_used, contact_at,
+    SELECT agent, id, branch, ordinal, registered_at, serials_used, contact_at,
         version, clock_skew, waiting, oldest_waiting, disk_free, damaged, begun_files, begun_bytes
     FROM agents;
 DROP TABLE agents;
