@@ -3,8 +3,10 @@
 //! nobody else's stream moves, memory stays bounded, and the next good submission is taken.
 
 mod content;
+mod crowds;
 mod identity;
 mod size_and_pace;
+mod smuggling;
 
 use branchline_protocol::chain::Position;
 use branchline_protocol::exchange::{Health, SubmissionHead, encode_submission};
