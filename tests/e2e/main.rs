@@ -14,6 +14,7 @@ mod hostile_central;
 mod hostile_cli;
 mod hostile_ingress;
 mod hostile_local_api;
+mod identity_agent;
 mod identity_restored;
 mod p01_crash_images;
 mod p01_saved;
