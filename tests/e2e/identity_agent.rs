@@ -332,7 +332,7 @@ async fn before_joining_it_says_so_and_needs_no_restart_afterwards() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn offline_beyond_expiry_it_renews_and_beyond_the_grace_it_waits_for_a_token() {
+async fn offline_beyond_expiry_it_renews_and_beyond_the_grace_it_joins_again_as_itself() {
     let mut scene = Scene::new();
     scene.put_token(&scene.central.token("LYN"));
     scene.branch.start();
@@ -355,15 +355,22 @@ async fn offline_beyond_expiry_it_renews_and_beyond_the_grace_it_waits_for_a_tok
     scene.restart_at((300 + 90 + 401) * DAY);
     scene.branch.start();
     scene.branch.file("Back after a very long time").await;
-    scene
-        .wait_status("a token to be asked for", |status| {
-            status.enrolment.state == EnrolmentState::TokenNeeded
+    let refused = scene
+        .wait_status("central to refuse it", |status| {
+            status
+                .last_error
+                .as_ref()
+                .is_some_and(|error| error.words.contains("longer ago"))
         })
         .await;
-    assert_eq!(scene.branch.status().await.waiting, 1);
+    assert_eq!(refused.waiting, 1);
     let agent = renewed.agent.expect("an agent").to_string();
-    scene.put_token(&scene.central.token_for_agent(&agent));
-    scene.wait_enrolled().await;
+    let token = scene.central.token_for_agent(&agent);
+    succeeded(
+        &scene
+            .branch
+            .cli_with_input(&["enroll", "-"], token.as_bytes()),
+    );
     scene.branch.wait_drained().await;
     let status = scene.branch.status().await;
     assert_eq!((status.agent, status.stream), (joined.agent, joined.stream));

@@ -347,11 +347,18 @@ impl MembershipTask {
         };
         let Some(identity) = identity else {
             self.join(EnrolmentState::NotEnrolled).await;
-            return LOOK_EVERY;
+            let joined = self.shared.state().identity.is_some();
+            return if joined { Duration::ZERO } else { LOOK_EVERY };
         };
         self.connect(&identity);
         let due = self.is_due(&identity);
         if asked == Asked::Token {
+            if self.shared.status.borrow().trouble.is_none() {
+                self.shared.trouble(&call_it(
+                    &"central does not know this agent (any more): it must join again, with a token for the \
+                      agent that it is; filing goes on",
+                ));
+            }
             self.join(EnrolmentState::TokenNeeded).await;
             return LOOK_EVERY;
         }
