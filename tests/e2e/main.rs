@@ -30,4 +30,5 @@ mod p08_bounds;
 mod p09_disk_full;
 mod p10_outage;
 mod revocation;
+mod rollover;
 mod structure;
