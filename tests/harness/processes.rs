@@ -273,7 +273,6 @@ impl Central {
         let mut command = Command::new(binary("branchline-server"));
         command.arg("--data-dir").arg(&self.folder).arg("serve");
         command.arg("--listen").arg(self.address.to_string());
-        command.env("BRANCHLINE_SERVER_MUTUAL_TLS", "true");
         command.envs(self.environment.iter().cloned());
         self.running = Some(self.serve(&mut command));
     }
@@ -300,7 +299,6 @@ impl Central {
             let mut command = Command::new(binary("branchline-server"));
             command.arg("--data-dir").arg(&self.folder).arg("serve");
             command.arg("--listen").arg(self.address.to_string());
-            command.env("BRANCHLINE_SERVER_MUTUAL_TLS", "true");
             self.serve(&mut command)
         });
         errand()

@@ -224,7 +224,6 @@ async fn both_programs_go_on_when_nobody_reads_their_log() {
     let mut server = Command::new(binary("branchline-server"));
     server.arg("--data-dir").arg(central.folder()).arg("serve");
     server.arg("--listen").arg(central.address.to_string());
-    server.env("BRANCHLINE_SERVER_MUTUAL_TLS", "true");
     let mut serving = start(server.env("RUST_LOG", "debug"));
     drop(serving.stderr.take());
     branch.wait_drained().await;
