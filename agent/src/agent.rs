@@ -11,12 +11,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, Registration};
+use crate::config::Config;
 use crate::intake::counter::{Counter, MembershipView};
 use crate::intake::drop_folders::{DropFolders, Surroundings};
 use crate::intake::local_api::{self, Desk};
 use crate::intake::taking::FileIntake;
-use crate::link::Link;
 use crate::link::gate::Gate;
 use crate::link::proxy::LinkSettings;
 use crate::platform::{LocalListener, restrict_to_owner};
@@ -40,30 +39,27 @@ pub async fn run(
     std::fs::create_dir_all(&config.data_dir).context("make the data folder")?;
     restrict_to_owner(&config.data_dir).context("protect the data folder")?;
     let tasks = TaskTracker::new();
-    let entry = Entry::find(&config, &tasks, &shutdown)?;
+    let entry = Entry::find(&config, &tasks, &shutdown);
     let view = MembershipView::new(entry.membership.clone(), config.server.clone());
     let counter = Counter::not_joined(view.clone());
     let serving = local_api::serve(listener, counter.clone(), shutdown.clone());
-    match entry.owner.clone() {
-        Some(owner) => {
+    if let Some(owner) = entry.owner.clone() {
+        let desk = open_desk(config, owner, entry, view, &tasks, &shutdown).await?;
+        counter.open(desk);
+        tasks.spawn(serving);
+        ready();
+    } else {
+        tasks.spawn(serving);
+        ready();
+        tracing::warn!("this computer has not joined central: nothing can be filed before");
+        let joined = tokio::select! {
+            identity = entry.membership.joined() => identity,
+            () = shutdown.cancelled() => None,
+        };
+        if let Some(identity) = joined {
+            let owner = identity.journal_of();
             let desk = open_desk(config, owner, entry, view, &tasks, &shutdown).await?;
             counter.open(desk);
-            tasks.spawn(serving);
-            ready();
-        }
-        None => {
-            tasks.spawn(serving);
-            ready();
-            tracing::warn!("this computer has not joined central: nothing can be filed before");
-            let joined = tokio::select! {
-                identity = entry.membership.joined() => identity,
-                () = shutdown.cancelled() => None,
-            };
-            if let Some(identity) = joined {
-                let owner = identity.journal_of();
-                let desk = open_desk(config, owner, entry, view, &tasks, &shutdown).await?;
-                counter.open(desk);
-            }
         }
     }
     shutdown.cancelled().await;
@@ -74,18 +70,12 @@ pub async fn run(
 /// How this agent comes to central.
 struct Entry {
     membership: Membership,
-    /// The way, where it is there from the start.
-    link: Option<Link>,
     /// Whose journal it is, where that is known.
     owner: Option<JournalOf>,
 }
 
 impl Entry {
-    fn find(
-        config: &Config,
-        tasks: &TaskTracker,
-        shutdown: &CancellationToken,
-    ) -> anyhow::Result<Self> {
+    fn find(config: &Config, tasks: &TaskTracker, shutdown: &CancellationToken) -> Self {
         let (link, fault) = LinkSettings::of(config);
         if let Some(fault) = fault {
             tracing::error!(%fault, "the proxy's user name and password cannot be used");
@@ -97,35 +87,14 @@ impl Entry {
             server: config.server.clone(),
             journal_of: journal_of(&config.data_dir),
         };
-        if config.registration_path().exists() {
-            let registration = Registration::read(&config.registration_path())?;
-            let server = config.server.as_deref().unwrap_or_default();
-            return Ok(Self {
-                membership: Membership::by_registration(settings),
-                link: Some(Link::new(server, &registration.credentials)?),
-                owner: Some(JournalOf {
-                    agent: registration.credentials.agent,
-                    branch: registration.branch,
-                    ordinal: registration.ordinal,
-                }),
-            });
-        }
         let journal = settings.journal_of.clone();
         let (membership, task) = Membership::open(settings);
         tasks.spawn(task.run(shutdown.clone()));
         // A journal goes on under its own name, whatever became of the certificate: filing matters more.
         let own = membership.identity().map(|identity| identity.journal_of());
-        Ok(Self {
+        Self {
             membership,
-            link: None,
             owner: journal.or(own),
-        })
-    }
-
-    async fn link(self) -> Option<Link> {
-        match self.link {
-            Some(link) => Some(link),
-            None => self.membership.link().await,
         }
     }
 }
@@ -165,13 +134,7 @@ async fn open_desk(
         control: status.clone(),
         status: lane_status,
     };
-    tasks.spawn(start_lanes(
-        entry,
-        parts,
-        lane,
-        tasks.clone(),
-        shutdown.clone(),
-    ));
+    tasks.spawn(start_lanes(parts, lane, tasks.clone(), shutdown.clone()));
     let surroundings = Surroundings {
         store: store.clone(),
         appended: appended.clone(),
@@ -206,14 +169,13 @@ struct Lane {
 
 /// Starts both lanes once there is a way to central.
 async fn start_lanes(
-    entry: Entry,
     parts: LoopParts,
     lane: Lane,
     tasks: TaskTracker,
     shutdown: CancellationToken,
 ) {
     let link = tokio::select! {
-        link = entry.link() => link,
+        link = parts.membership.link() => link,
         () = shutdown.cancelled() => None,
     };
     let Some(link) = link else { return };

@@ -95,11 +95,6 @@ impl CliError {
     }
 }
 
-/// Of a registration that is not its owner's alone.
-const EXPOSED_REGISTRATION: &str = "others than its owner can read the registration, and whoever has \
-     it can speak for the branch; give it the mode 0600, and have the agent registered anew if \
-     somebody may have taken it";
-
 /// Of an identity that is not its owner's alone.
 const EXPOSED_IDENTITY: &str = "others than its owner can read the agent's key, and whoever has it can \
      speak for the branch; give the file the mode 0600, and have the agent revoked and join again if \

@@ -1,8 +1,8 @@
-//! The agent's configuration and its registration: what IT sets, and who the agent is.
+//! The agent's configuration: what IT sets.
 //!
-//! `agent.toml` is readable by everyone (the CLI finds the socket in it) and holds no secret; the
-//! registration holds the secret and is readable by the service alone. Unknown keys are refused by
-//! name, so that a typing error cannot go unnoticed.
+//! `agent.toml` is readable by everyone (the CLI finds the socket in it) and holds no secret but an
+//! enrolment token until it is used. Unknown keys are refused by name, so that a typing error cannot go
+//! unnoticed.
 
 mod bulk;
 mod drop_folders;
@@ -14,8 +14,6 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use branchline_protocol::exchange::Credentials;
-use branchline_protocol::id::{AgentId, BranchCode, Digest};
 use serde::Deserialize;
 
 use crate::identity::token_sources::TokenSources;
@@ -63,9 +61,6 @@ pub struct Config {
     /// The journal's folder.
     #[serde(default = "default_data_dir")]
     pub data_dir: PathBuf,
-    /// What `branchline-server branch add` wrote; `registration.toml` beside this file where absent.
-    #[serde(default)]
-    pub registration: Option<PathBuf>,
     /// The local API's Unix socket or named pipe.
     #[serde(default = "default_socket")]
     pub socket: PathBuf,
@@ -191,16 +186,9 @@ impl Config {
         }
     }
 
-    /// The registration's file.
-    pub fn registration_path(&self) -> PathBuf {
-        self.registration
-            .clone()
-            .unwrap_or_else(|| self.path.with_file_name("registration.toml"))
-    }
-
     /// Folders that hold settings or the secret: nothing directly in them may leave the branch.
     pub fn own_folders(&self) -> Vec<PathBuf> {
-        let files = [self.path.clone(), self.registration_path()];
+        let files = [self.path.clone()];
         let credentials = self.proxy_credentials_file.as_ref();
         files
             .iter()
@@ -209,19 +197,6 @@ impl Config {
             .filter_map(|file| file.parent())
             .map(Path::to_owned)
             .collect()
-    }
-
-    /// Whether others than the owner can read the registration, and with it speak for the branch.
-    /// A reason to say so and not one to stop: filing matters more, and the secret would be no safer.
-    pub fn registration_is_exposed(&self) -> bool {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            std::fs::metadata(self.registration_path())
-                .is_ok_and(|facts| facts.permissions().mode() & 0o077 != 0)
-        }
-        #[cfg(not(unix))]
-        false
     }
 
     /// Who we are to the proxy, where there is a file that says so. Errors never quote it.
@@ -257,63 +232,6 @@ impl Config {
     pub fn retention(&self) -> Duration {
         Duration::from_secs(u64::from(self.retention_days) * 86_400)
     }
-}
-
-/// Who the agent is, until it has a certificate.
-#[derive(Debug, Clone)]
-pub struct Registration {
-    /// The branch.
-    pub branch: BranchCode,
-    /// Which of its agents.
-    pub ordinal: u16,
-    /// Agent and secret.
-    pub credentials: Credentials,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RegistrationFile {
-    branch: BranchCode,
-    ordinal: u16,
-    agent: AgentId,
-    secret: Digest,
-}
-
-impl Registration {
-    /// Reads a registration file.
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let file: RegistrationFile = parse(path).map_err(without_contents)?;
-        if file.ordinal == 0 {
-            return Err(ConfigError::Parse {
-                path: path.to_owned(),
-                fault: "ordinal = 0: a branch's agents are counted from 1".to_owned(),
-            });
-        }
-        let credentials = Credentials {
-            agent: file.agent,
-            secret: file.secret.0,
-        };
-        Ok(Self {
-            branch: file.branch,
-            ordinal: file.ordinal,
-            credentials,
-        })
-    }
-}
-
-/// The parser quotes what it did not expect, which in a registration may be the secret.
-fn without_contents(fault: ConfigError) -> ConfigError {
-    let ConfigError::Parse { path, fault } = fault else {
-        return fault;
-    };
-    let (line, said) = fault.split_once(": ").unwrap_or((&fault, ""));
-    let said = if said.starts_with("missing field") {
-        said
-    } else {
-        "this is not what `branchline-server branch add` writes there; get the file again"
-    };
-    let fault = format!("{line}: {said}");
-    ConfigError::Parse { path, fault }
 }
 
 fn read_bounded(path: &Path) -> Result<String, ConfigError> {
@@ -370,25 +288,5 @@ mod tests {
         assert!(said("server = \"x\"\nretention_days = 0\n").contains("retention_days = 0"));
         assert!(said("server = 3\n").contains("line 1"));
         assert!(said("server = \"x\"\ndata_dir = \"\"\n").contains("data_dir = \"\" must be"));
-    }
-
-    #[test]
-    fn a_registration_error_does_not_show_the_secret() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("registration.toml");
-        let secret = "5ec4e7".repeat(9);
-        for text in [
-            format!("branch = \"LYN\"\nsecret = \"{secret}\"\n"),
-            format!("branch = \"LYN\"\nordinal = \"{secret}\"\n"),
-            format!("branch = \"LYN\"\n\"{secret}\" = 1\n"),
-            format!("branch = \"LYN\"\nagent = \"{secret}\"\n"),
-            format!("branch = \"missing field {secret}\"\n"),
-            format!("\nmissing field = \"{secret}\""),
-        ] {
-            std::fs::write(&path, &text).unwrap();
-            let said = format!("{:?}", Registration::read(&path).unwrap_err());
-            assert!(!said.contains("5ec4e7"), "{text}: {said}");
-            assert!(said.contains("line "), "{said}");
-        }
     }
 }

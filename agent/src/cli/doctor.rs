@@ -6,7 +6,6 @@ mod certificate;
 mod finding;
 mod local;
 mod measure;
-mod registration;
 mod way;
 
 #[cfg(test)]
@@ -53,9 +52,5 @@ pub(super) async fn execute(
 
 async fn examine(report: &mut Report, config: &Config) {
     local::examine(report, config).await;
-    if config.registration_path().exists() {
-        registration::examine(report, config).await;
-    } else {
-        way::examine(report, config).await;
-    }
+    way::examine(report, config).await;
 }

@@ -32,14 +32,9 @@ const BLOCKING_THREADS: usize = 4;
 pub(super) fn execute(args: &RunArgs, config: Config) -> Result<ExitCode, CliError> {
     start_log(args.log_format);
     check_places(&config)?;
-    if config.registration_is_exposed() {
-        let path = config.registration_path();
-        tracing::warn!(path = %path.display(), "{}", super::EXPOSED_REGISTRATION);
-    }
     let identity = IdentityFile::in_folder(&config.data_dir);
     if identity.is_exposed() {
-        let path = identity.path();
-        tracing::warn!(path = %path.display(), "{}", super::EXPOSED_IDENTITY);
+        tracing::warn!(path = %identity.path().display(), "{}", super::EXPOSED_IDENTITY);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)

@@ -131,13 +131,13 @@ impl TokenSources {
         let places = self.look().into_iter().filter(is_used);
         places
             .map(|found| {
-                let erased = self.erase_place(&found.place);
+                let erased = Self::erase_place(&found.place);
                 (found.place, erased)
             })
             .collect()
     }
 
-    fn erase_place(&self, place: &Place) -> Erased {
+    fn erase_place(place: &Place) -> Erased {
         let done = match place {
             Place::File(path) => remove(path),
             Place::Configuration(path) => cut_out(path),
@@ -333,11 +333,11 @@ mod tests {
             cut_out(&path).unwrap();
             let left = std::fs::read_to_string(&path).unwrap();
             assert!(!left.contains(&text[6..]), "{config}: {left}");
-            if !config.contains("\"\"\"") {
-                assert_eq!(left, rest, "{config}");
-            } else {
+            if config.contains("\"\"\"") {
                 assert!(left.contains("[files]\nx = 1\n"), "{left}");
                 toml::from_str::<toml::Table>(&left).unwrap();
+            } else {
+                assert_eq!(left, rest, "{config}");
             }
         }
     }

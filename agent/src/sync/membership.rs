@@ -135,16 +135,6 @@ impl Membership {
         (Self { shared }, task)
     }
 
-    /// Of an agent that has no certificate and needs none.
-    pub fn by_registration(settings: MembershipSettings) -> Self {
-        let (membership, _) = Self::open(settings);
-        let _ = membership
-            .shared
-            .status
-            .send_replace(EnrolmentStatus::default());
-        membership
-    }
-
     /// Who this agent is, if it has joined.
     pub fn identity(&self) -> Option<Identity> {
         self.shared.state().identity.clone()
@@ -232,7 +222,7 @@ impl Membership {
         })
         .await?;
         if let Some(identity) = kept.identity {
-            self.shared.become_identity(identity);
+            self.shared.become_identity(&identity);
         }
         Ok(())
     }
@@ -254,7 +244,7 @@ impl Shared {
     }
 
     /// The file holds this now: the link shows it from the next request on.
-    fn become_identity(&self, identity: Identity) {
+    fn become_identity(&self, identity: &Identity) {
         let mut state = self.state();
         let changed = state.identity.as_ref().is_none_or(|former| {
             former.trust != identity.trust || former.current.facts() != identity.current.facts()
@@ -418,11 +408,11 @@ impl MembershipTask {
             return;
         }
         self.to_erase = kept.joined_by;
-        self.settle_on(identity);
+        self.settle_on(&identity);
     }
 
     /// This is who the agent is.
-    fn settle_on(&mut self, identity: Identity) {
+    fn settle_on(&mut self, identity: &Identity) {
         self.settings.journal_of = Some(identity.journal_of());
         let mut state = self.shared.state();
         let former = state.identity.as_ref();

@@ -53,7 +53,7 @@ impl MembershipTask {
             Ok(identity) => {
                 tracing::info!(branch = %identity.branch, ordinal = identity.ordinal, agent = %identity.agent, "this machine has joined");
                 self.to_erase = Some(token.secret.hash());
-                self.settle_on(identity);
+                self.settle_on(&identity);
                 self.erase().await;
                 return true;
             }

@@ -49,7 +49,7 @@ impl MembershipTask {
         match self.renew(identity).await {
             Ok(renewed) => {
                 tracing::info!(until = %renewed.current.facts().not_after.to_rfc3339(), "the agent has another certificate");
-                self.settle_on(renewed);
+                self.settle_on(&renewed);
             }
             Err(fault) => self.not_renewed(fault).await,
         }
@@ -142,7 +142,7 @@ impl MembershipTask {
         let identity = kept.identity.filter(|_| changed);
         let identity = identity.ok_or(RenewalFault::Replaced)?;
         if reason != Change::Proven {
-            self.shared.become_identity(identity.clone());
+            self.shared.become_identity(&identity);
         }
         Ok(identity)
     }
