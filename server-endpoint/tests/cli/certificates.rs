@@ -133,3 +133,22 @@ fn the_server_gets_other_names() {
     central.ok(&["cert", "names", "central.example.org"]);
     assert_eq!(status(&central)["names"][0], "central.example.org");
 }
+
+#[test]
+fn serve_does_not_start_without_its_authority_or_with_keys_open_to_others() {
+    let central = Central::initialised();
+    let serve = ["serve", "--listen", "127.0.0.1:0"];
+    for name in ["issuing-1.key", "server.pem"] {
+        let key = central.path(&format!("central/authority/{name}"));
+        let allow = |mode| std::fs::set_permissions(&key, PermissionsExt::from_mode(mode)).unwrap();
+        allow(0o640);
+        central.fails(&serve, 70, &[name, "640", "chmod 600", "(call IT)"]);
+        allow(0o600);
+        let content = std::fs::read(&key).unwrap();
+        std::fs::write(&key, "nonsense").unwrap();
+        central.fails(&serve, 70, &[name, "(call IT)"]);
+        std::fs::write(&key, content).unwrap();
+    }
+    std::fs::remove_dir_all(central.path("central/authority")).unwrap();
+    central.fails(&serve, 2, &["branchline-server init", "(fix the input)"]);
+}
