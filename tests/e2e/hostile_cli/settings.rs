@@ -8,6 +8,8 @@ use std::process::Command;
 
 use harness::processes::{binary, succeeded, text, wait_until};
 
+use crate::p02_exactly_once::copy_folder;
+
 use super::{
     CALL_IT, FIX_INPUT, FOUND_SOMETHING, TRY_AGAIN, agent, assert_said, end, lonely, secret_of,
     start,
@@ -290,6 +292,10 @@ fn central_refuses_settings_and_ledgers_that_are_none() {
             .path()
             .join(format!("central-{}", what.replace(' ', "-")));
         fs::create_dir(&place).expect("a folder");
+        copy_folder(
+            &central.folder().join("authority"),
+            &place.join("authority"),
+        );
         fs::write(place.join("ledger.db"), &bytes).expect("write");
         for args in [
             &["serve", "--listen", "127.0.0.1:0"][..],
