@@ -2,7 +2,6 @@
 //! is there whole, what was not leaves nothing, and tickets are filed whatever becomes of files (P1, P9).
 
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use branchline_protocol::frame::Encoding;
 use branchline_protocol::id::{FileId, OperationId, TicketNumber};
 use branchline_protocol::problem::{ErrorClass, ProblemKind};
 use branchline_protocol::time::UnixMillis;
+use harness::disks::{small_disk, with_own_mounts};
 use harness::processes::{Branch, Central, sandbox, succeeded, text, wait_until};
 
 fn new_id(n: u64) -> OperationId {
@@ -310,126 +310,103 @@ async fn a_full_quota_refuses_files_and_not_tickets_and_small_ones_still_fit() {
     assert!(branch.status().await.files.refused.is_none());
 }
 
-/// A file system of a few MiB, where this user may make one.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn new(folder: &Path, mib: u32) -> Option<Self> {
-        std::fs::create_dir_all(folder).unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"])
-            .arg(folder)
-            .output()
-            .is_ok_and(|output| output.status.success());
-        mounted.then(|| Self(folder.to_owned()))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-#[tokio::test]
-async fn a_full_disk_refuses_files_takes_tickets_and_goes_on_when_there_is_room() {
-    let sandbox = sandbox();
-    let central = Central::init(sandbox.path());
-    let mut branch = Branch::join(sandbox.path(), &central, "LYN", central.address);
-    let Some(_disk) = branch.replace_data(|data| SmallDisk::new(data, 48)) else {
-        println!("skipped: this user cannot mount a small disk");
-        return;
-    };
-    branch.configure(central.address, "[files]\nreserve_mib = 16");
-    branch.start();
-    let client = branch.client();
-    let number = branch.file("Fills the disk").await.number;
-    let refused = client
-        .attach_reader(
-            &attachment(&number, new_id(1)),
-            None,
-            io::Cursor::new(noise(1, 60 << 20)),
-            unheard(),
-        )
+#[test]
+fn a_full_disk_refuses_files_takes_tickets_and_goes_on_when_there_is_room() {
+    with_own_mounts(|| async {
+        let sandbox = sandbox();
+        let central = Central::init(sandbox.path());
+        let mut branch = Branch::join(sandbox.path(), &central, "LYN", central.address);
+        branch.replace_data(|data| small_disk(data, 48));
+        branch.configure(central.address, "[files]\nreserve_mib = 16");
+        branch.start();
+        let client = branch.client();
+        let number = branch.file("Fills the disk").await.number;
+        let refused = client
+            .attach_reader(
+                &attachment(&number, new_id(1)),
+                None,
+                io::Cursor::new(noise(1, 60 << 20)),
+                unheard(),
+            )
+            .await;
+        let Err(ClientError::Problem(problem)) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(problem.kind, ProblemKind::StoreFull);
+        let refused = branch.status().await.files.refused.expect("told of");
+        assert_eq!(refused.fault, FileFault::BranchDisk);
+        // What it had taken is given back, and others fill the disk down to the reserve and below it.
+        let chunks = branch.data().join("chunks.db");
+        wait_until("what was taken in to be given back to the disk", || async {
+            let facts = std::fs::metadata(&chunks).ok()?;
+            (facts.len() < 1_000_000).then_some(())
+        })
         .await;
-    let Err(ClientError::Problem(problem)) = refused else {
-        panic!("{refused:?}");
-    };
-    assert_eq!(problem.kind, ProblemKind::StoreFull);
-    let refused = branch.status().await.files.refused.expect("told of");
-    assert_eq!(refused.fault, FileFault::BranchDisk);
-    // What it had taken is given back, and others fill the disk down to the reserve and below it.
-    let chunks = branch.data().join("chunks.db");
-    wait_until("what was taken in to be given back to the disk", || async {
-        let facts = std::fs::metadata(&chunks).ok()?;
-        (facts.len() < 1_000_000).then_some(())
-    })
-    .await;
-    let ballast = branch.data().join("ballast");
-    std::fs::write(&ballast, noise(2, 36 << 20)).unwrap();
-    let refused = attach(&client, &number, new_id(2), noise(3, 100_000)).await;
-    assert!(refused.is_err(), "{refused:?}");
-    for n in 0..20 {
-        branch.file(&format!("On a full disk {n}")).await;
-    }
-    std::fs::remove_file(&ballast).unwrap();
-    let bytes = noise(4, 8 << 20);
-    attach(&client, &number, new_id(3), bytes.clone())
-        .await
-        .unwrap();
-    branch.stop();
-    succeeded(&branch.cli(&["queue", "verify"]));
+        let ballast = branch.data().join("ballast");
+        std::fs::write(&ballast, noise(2, 36 << 20)).unwrap();
+        let refused = attach(&client, &number, new_id(2), noise(3, 100_000)).await;
+        assert!(refused.is_err(), "{refused:?}");
+        for n in 0..20 {
+            branch.file(&format!("On a full disk {n}")).await;
+        }
+        std::fs::remove_file(&ballast).unwrap();
+        let bytes = noise(4, 8 << 20);
+        attach(&client, &number, new_id(3), bytes.clone())
+            .await
+            .unwrap();
+        branch.stop();
+        succeeded(&branch.cli(&["queue", "verify"]));
+    });
 }
 
-#[tokio::test]
-async fn a_disk_that_fills_up_in_the_middle_of_a_commit_harms_nothing() {
-    use branchline_agent::chunker::Chunker;
-    let sandbox = sandbox();
-    let folder = sandbox.path().join("data");
-    let Some(_disk) = SmallDisk::new(&folder, 24) else {
-        println!("skipped: this user cannot mount a small disk");
-        return;
-    };
-    let settings = StoreSettings {
-        folder,
-        limit_bytes: 64 << 20,
-        branch: "LYN".parse().unwrap(),
-        ordinal: 1,
-        agent: None,
-        // Nothing is asked beforehand: the disk itself says no.
-        chunks: ChunkBounds {
-            quota_bytes: 1 << 40,
-            reserve_bytes: 0,
-        },
-    };
-    let store = Store::open(settings, UnixMillis(1)).unwrap();
-    let taken = store.begin_file().await.unwrap();
-    let ballast = sandbox.path().join("data/ballast");
-    std::fs::write(&ballast, noise(9, 18 << 20)).unwrap();
-    let mut chunker = Chunker::new();
-    let mut finished = Vec::new();
-    chunker.push(&noise(1, 12 << 20), &mut finished);
-    let mut refused = None;
-    for (place, one) in (0..).zip(finished) {
-        if let Err(fault) = store.add_chunks(taken, place, Arc::new(vec![one])).await {
-            refused = Some(fault.to_string());
-            break;
+#[test]
+fn a_disk_that_fills_up_in_the_middle_of_a_commit_harms_nothing() {
+    with_own_mounts(|| async {
+        use branchline_agent::chunker::Chunker;
+        let sandbox = sandbox();
+        let folder = sandbox.path().join("data");
+        small_disk(&folder, 24);
+        let settings = StoreSettings {
+            folder,
+            limit_bytes: 64 << 20,
+            branch: "LYN".parse().unwrap(),
+            ordinal: 1,
+            agent: None,
+            // Nothing is asked beforehand: the disk itself says no.
+            chunks: ChunkBounds {
+                quota_bytes: 1 << 40,
+                reserve_bytes: 0,
+            },
+        };
+        let store = Store::open(settings, UnixMillis(1)).unwrap();
+        let taken = store.begin_file().await.unwrap();
+        let ballast = sandbox.path().join("data/ballast");
+        std::fs::write(&ballast, noise(9, 18 << 20)).unwrap();
+        let mut chunker = Chunker::new();
+        let mut finished = Vec::new();
+        chunker.push(&noise(1, 12 << 20), &mut finished);
+        let mut refused = None;
+        for (place, one) in (0..).zip(finished) {
+            if let Err(fault) = store.add_chunks(taken, place, Arc::new(vec![one])).await {
+                refused = Some(fault.to_string());
+                break;
+            }
         }
-    }
-    assert!(
-        refused
-            .expect("the disk is full")
-            .contains("disk has no room")
-    );
-    std::fs::remove_file(&ballast).unwrap();
-    let again = store.begin_file().await.unwrap();
-    let mut chunker = Chunker::new();
-    let mut finished = Vec::new();
-    chunker.push(&noise(2, 4 << 20), &mut finished);
-    store
-        .add_chunks(again, 0, Arc::new(finished))
-        .await
-        .expect("room again");
+        assert!(
+            refused
+                .expect("the disk is full")
+                .contains("disk has no room")
+        );
+        std::fs::remove_file(&ballast).unwrap();
+        let again = store.begin_file().await.unwrap();
+        let mut chunker = Chunker::new();
+        let mut finished = Vec::new();
+        chunker.push(&noise(2, 4 << 20), &mut finished);
+        store
+            .add_chunks(again, 0, Arc::new(finished))
+            .await
+            .expect("room again");
+    });
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ mod p01_crash_images;
 mod p01_saved;
 mod p02_exactly_once;
 mod p03_acknowledged;
+mod p03_power;
 mod p04_bytes_proven;
 mod p04_kills;
 mod p05_scanned;

@@ -4,81 +4,11 @@
 //! The small disks are file systems in memory, in mounts that only this test sees; they take root.
 
 use std::path::Path;
-use std::process::Command;
 
+use harness::disks::{MIB, fill, small_disk, with_own_mounts};
 use harness::middlebox::{Middlebox, Plan};
 use harness::processes::{Branch, Central, sandbox, text, wait_for};
 use harness::samples::incompressible;
-
-const MIB: u64 = 1024 * 1024;
-
-/// Runs a test in a thread with mounts of its own, which end with it and its processes; says so where
-/// that is not allowed.
-fn with_own_mounts<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send) {
-    // SAFETY: changes what this thread and its children see mounted, and nothing else.
-    let unshare = || unsafe { libc::unshare(libc::CLONE_NEWNS) } == 0;
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let private = || {
-                let status = Command::new("mount")
-                    .args(["--make-rprivate", "/"])
-                    .status();
-                status.is_ok_and(|status| status.success())
-            };
-            if !unshare() || !private() {
-                println!("skipped: small disks can be mounted by root only");
-                return;
-            }
-            tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime")
-                .block_on(test());
-        });
-    });
-}
-
-/// A disk of so many MiB in place of a folder.
-fn small_disk(folder: &Path, mib: u64) {
-    std::fs::create_dir_all(folder).expect("make the folder");
-    let status = Command::new("mount")
-        .args([
-            "-t",
-            "tmpfs",
-            "-o",
-            &format!("size={mib}m,mode=0700"),
-            "tmpfs",
-        ])
-        .arg(folder)
-        .status();
-    assert!(status.expect("run mount").success(), "mount a small disk");
-}
-
-/// Fills a disk with somebody else's bytes until so many MiB are free; dropped with [`std::fs::remove_file`].
-fn fill(folder: &Path, leave_mib: u64) -> std::path::PathBuf {
-    let path = folder.join("somebody-elses");
-    let file = std::fs::File::create(&path).expect("make a file");
-    let free = free_bytes(folder);
-    let bytes = free.saturating_sub(leave_mib * MIB);
-    let status = Command::new("fallocate")
-        .args(["-l", &bytes.to_string()])
-        .arg(&path)
-        .status();
-    assert!(status.expect("run fallocate").success());
-    drop(file);
-    path
-}
-
-fn free_bytes(folder: &Path) -> u64 {
-    let output = Command::new("df")
-        .args(["--output=avail", "-B1"])
-        .arg(folder)
-        .output()
-        .expect("run df");
-    let said = text(&output.stdout);
-    let line = said.lines().nth(1).expect("a line");
-    line.trim().parse().expect("a number")
-}
 
 async fn file_some(branch: &Branch, what: &str) {
     for ticket in 0..20 {
@@ -258,7 +188,8 @@ async fn a_full_quota_at_central_lets_files_wait_their_turn() {
     let names: Vec<String> = (0..4).map(|seed| format!("file-{seed}.bin")).collect();
     for (seed, name) in names.iter().enumerate() {
         let path = sandbox.path().join(name);
-        incompressible(&path, 2 * MIB, seed as u64);
+        // One chunk each, so that all would fit one body.
+        incompressible(&path, 3_000, seed as u64);
         branch.attach(&number, &path);
     }
     wait_for("the upload to begin", || {
@@ -275,6 +206,9 @@ async fn a_full_quota_at_central_lets_files_wait_their_turn() {
     middlebox.set_rule(|_| Plan::default());
     for name in &names {
         central.wait_file(name, &["held"]);
+    }
+    for body in middlebox.carried() {
+        assert!(body.chunks.len() <= 1, "two files at once: {body:?}");
     }
     central.assert_equal(&branch);
 }

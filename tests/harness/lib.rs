@@ -1,14 +1,17 @@
 //! What the tests, the benchmarks and the demo stand on: real processes, proxies that misbehave, TLS
-//! and certificates of every kind, a virus scanner, and a file system that crashes.
+//! and certificates of every kind, a virus scanner, disks that run full or lose power, and a file system
+//! that crashes.
 
 pub mod chaos;
 pub mod clamd;
 pub mod crash_vfs;
+pub mod disks;
 pub mod dmz;
 pub mod forge;
 pub mod identity;
 pub mod journal;
 pub mod middlebox;
+pub mod narrow;
 pub mod processes;
 pub mod raw_http;
 pub mod samples;

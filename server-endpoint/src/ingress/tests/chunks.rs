@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use branchline_protocol::frame::{Encoding, HEADER_BYTES, MAGIC};
-use branchline_protocol::id::FileId;
+use branchline_protocol::id::{Digest, FileId};
 use branchline_protocol::limits::{CHUNK_BODY_BYTES, CHUNK_BODY_FRAMES, CHUNK_MOST_BYTES};
-use branchline_protocol::manifest::{ChunkRef, ChunksReply, FrameException, FrameRefusal};
+use branchline_protocol::manifest::{
+    Announcement, ChunkRef, ChunksReply, FrameException, FrameRefusal, Section,
+};
 use branchline_protocol::problem::ProblemKind;
 use branchline_protocol::time::UnixMillis;
 
@@ -427,9 +429,34 @@ async fn p9_at_the_reserve_files_are_refused_and_tickets_are_not() {
     };
     let depot = Depot::reserving(u64::MAX, bounds).await;
     depot.ledger.announce_chunks(&depot.agent, &[b"one"]);
-    let answer = depot.bring(body(&[b"one"])).await;
+    // Before anything of the body: a narrow line is not used for what cannot be kept.
+    let mut unsent = depot.begin(&depot.agent, &body(&[b"one"]), 0).await;
+    let answer = Answer::read(&mut unsent).await;
     answer.assert_problem(ProblemKind::StoreFull, "chunks");
     assert!(depot.ledger.state().places.is_empty());
+    // What is announced takes space in the ledger; only asking does not.
+    for (count, refused) in [(1, true), (0, false)] {
+        let announcement = Announcement {
+            files: vec![Section {
+                file: FileId::from_bytes([1; 16]),
+                size: 3,
+                root: Digest([1; 32]),
+                count: 1,
+                from: 0,
+                chunks: vec![ChunkRef::of(b"one"); count],
+            }],
+        };
+        let asked = serde_json::to_vec(&announcement).unwrap();
+        let request = Request::post("/v1/manifests", &depot.agent, asked);
+        let answer = depot.central.ask(request).await;
+        if refused {
+            answer.assert_problem(ProblemKind::StoreFull, "announced");
+        } else {
+            answer.assert_ok();
+        }
+        let announced = depot.ledger.state().announcements.len();
+        assert_eq!(announced, usize::from(!refused));
+    }
     let submission = super::body_of(&depot.agent, 0, 0);
     let answer = depot.central.post(&depot.agent, submission).await;
     answer.assert_problem(ProblemKind::ForeignStream, "control");
