@@ -145,6 +145,8 @@ pub trait Known {
 pub struct TicketFacts {
     /// Its branch.
     pub branch: BranchCode,
+    /// The number that it has at central.
+    pub number: TicketNumber,
     /// The branch took it back.
     pub withdrawn: bool,
 }
@@ -152,9 +154,10 @@ pub struct TicketFacts {
 /// What an operation does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judgement {
-    /// Nothing: it was here before, with this verdict (P2).
+    /// Nothing: it was here before (P2).
     Repeat {
-        /// The verdict that it got then.
+        /// The verdict that it got then; for a ticket filed again under another number, the one that the
+        /// ticket has.
         verdict: Verdict,
     },
     /// What it says, in effect from now on.
@@ -207,6 +210,7 @@ pub fn judge<K: Known>(
         Parsed::Unknown { id, .. } => *id,
     };
     if let Some(verdict) = known.operation(id)? {
+        let verdict = repeated(known, &parsed, verdict)?;
         return Ok(Judgement::Repeat { verdict });
     }
     let operation = match parsed {
@@ -240,6 +244,31 @@ pub fn judge<K: Known>(
             judge_on_ticket(known, origin, operation)
         }
     }
+}
+
+/// An agent restored from an old image may file the same ticket once more and number it anew: the ticket
+/// keeps the number that it has, and both sides show that.
+fn repeated<K: Known>(
+    known: &mut K,
+    parsed: &Parsed,
+    before: Verdict,
+) -> Result<Verdict, K::Error> {
+    let Parsed::Known(operation) = parsed else {
+        return Ok(before);
+    };
+    let Body::TicketFiled(filed) = &operation.body else {
+        return Ok(before);
+    };
+    if matches!(before, Verdict::Rejected { .. }) {
+        return Ok(before);
+    }
+    Ok(match known.ticket(operation.id.into())? {
+        Some(facts) if facts.number == filed.number => Verdict::Accepted,
+        Some(facts) => Verdict::Renumbered {
+            number: facts.number,
+        },
+        None => before,
+    })
 }
 
 fn judge_malformed<K: Known>(known: &mut K, malformed: &Malformed) -> Result<Judgement, K::Error> {

@@ -212,6 +212,7 @@ impl Known for Ledger {
         let known = self.tickets.iter().find(|ticket| ticket.id == id);
         Ok(known.map(|ticket| TicketFacts {
             branch: ticket.branch.clone(),
+            number: ticket.number.clone(),
             withdrawn: ticket.withdrawn,
         }))
     }

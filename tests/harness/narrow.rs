@@ -18,6 +18,8 @@ use tokio::task::JoinSet;
 
 /// What leaves at once: a packet.
 const PACKET_BYTES: usize = 1_400;
+/// More pieces than a queue of any test has.
+const PIECES: usize = 64 * 1024;
 
 struct Shared {
     bytes_per_second: u64,
@@ -27,7 +29,7 @@ struct Shared {
     queued: AtomicU64,
     carried: AtomicU64,
     before_submissions: Mutex<Vec<u64>>,
-    queue: mpsc::UnboundedSender<Piece>,
+    queue: mpsc::Sender<Piece>,
 }
 
 struct Piece {
@@ -47,7 +49,7 @@ impl NarrowLine {
     pub async fn start(upstream: SocketAddr, bytes_per_second: u64, queue_bytes: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let (queue, waiting) = mpsc::unbounded_channel();
+        let (queue, waiting) = mpsc::channel(PIECES);
         let shared = Arc::new(Shared {
             bytes_per_second,
             room: Arc::new(Semaphore::new(queue_bytes)),
@@ -136,12 +138,12 @@ impl Shared {
         }
         let bytes = piece.to_vec();
         let to = to.clone();
-        let _ = self.queue.send(Piece { bytes, to });
+        let _ = self.queue.send(Piece { bytes, to }).await;
     }
 }
 
 /// The far end of the queue.
-async fn leave(shared: Arc<Shared>, mut waiting: mpsc::UnboundedReceiver<Piece>) {
+async fn leave(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Piece>) {
     let begun = tokio::time::Instant::now();
     let mut free_at = begun;
     while let Some(piece) = waiting.recv().await {

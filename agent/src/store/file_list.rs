@@ -2,15 +2,15 @@
 
 use branchline_agent_api::{Delivery, FileList, FileSummary, LIST_FILES, Upload};
 use branchline_protocol::file::{FileFault, FileState};
-use branchline_protocol::id::{FileId, TicketNumber};
+use branchline_protocol::id::FileId;
 use branchline_protocol::operation::{Body, Operation, Parsed};
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::tickets::delivery;
+use super::tickets::{self, delivery};
 use super::{Store, StoreError, StoreSettings, StreamRow, from_sql, to_sql};
 
 const SELECT: &str = "SELECT file.id, file.position, file.serial, file.standing, file.state, \
-                      entry.bytes, ticket.suffix FROM file
+                      entry.bytes, ticket.suffix, ticket.central_serial FROM file
                       JOIN entry ON entry.position = file.position
                       JOIN ticket ON ticket.serial = file.serial";
 
@@ -22,6 +22,7 @@ struct FileRow {
     state: Option<String>,
     bytes: Vec<u8>,
     suffix: u32,
+    central_serial: Option<u32>,
 }
 
 impl FileRow {
@@ -34,6 +35,7 @@ impl FileRow {
             state: row.get(4)?,
             bytes: row.get(5)?,
             suffix: row.get(6)?,
+            central_serial: row.get(7)?,
         })
     }
 }
@@ -139,12 +141,10 @@ fn summary(
         (_, Upload::Refused) => Some(FileFault::Manifest),
         _ => state.as_ref().and_then(FileState::fault),
     };
-    let mut number = TicketNumber::given(settings.branch.clone(), settings.ordinal, row.serial);
-    number.suffix = row.suffix;
     Ok(Some(FileSummary {
         id: row.id,
         position: row.position,
-        number,
+        number: tickets::shown_number(settings, row.serial, row.central_serial, row.suffix),
         name: file.name,
         size: file.size,
         root: file.root,

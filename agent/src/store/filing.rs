@@ -318,20 +318,14 @@ pub(super) fn open_ticket(
     if number.branch != settings.branch || number.ordinal != settings.ordinal {
         return Err(unknown());
     }
-    let (id, suffix, withdrawn): ([u8; 16], u32, bool) = connection
-        .prepare_cached("SELECT id, suffix, withdrawn FROM ticket WHERE serial = ?1")?
-        .query_row([number.serial], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })
-        .optional()?
-        .ok_or_else(unknown)?;
-    if number.suffix != 1 && number.suffix != suffix {
-        return Err(unknown());
-    }
+    let serial = super::tickets::serial_of(connection, number)?.ok_or_else(unknown)?;
+    let (id, withdrawn): ([u8; 16], bool) = connection
+        .prepare_cached("SELECT id, withdrawn FROM ticket WHERE serial = ?1")?
+        .query_row([serial], |row| Ok((row.get(0)?, row.get(1)?)))?;
     if withdrawn {
         return Err(FilingError::Withdrawn(number.clone()));
     }
-    Ok((TicketId::from_bytes(id), number.serial))
+    Ok((TicketId::from_bytes(id), serial))
 }
 
 /// At the bound, operations that are only retained give way to new ones (P8).

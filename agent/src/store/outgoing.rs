@@ -5,7 +5,7 @@ use branchline_durable_sqlite::{Lane, crash_point};
 use branchline_protocol::chain::Position;
 use branchline_protocol::event::{Event, EventBody, Rejection, Verdict};
 use branchline_protocol::exchange::{Continues, FeedReply, ForkCause};
-use branchline_protocol::id::{Digest, Seq, StreamId, TicketId};
+use branchline_protocol::id::{Digest, Seq, StreamId};
 use branchline_protocol::limits;
 use branchline_protocol::sender::{ForkFrom, Settled, StreamState};
 use branchline_protocol::text::clipped;
@@ -15,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::filing::checksum;
 use super::{
     FEED_CURSOR, NewStream, SERIALS_USED, Store, StoreError, StreamRow, file_states, from_sql,
-    head, insert_stream, set_setting, setting, to_sql,
+    head, insert_stream, set_setting, setting, tickets, to_sql,
 };
 
 /// Operations read for sending.
@@ -292,9 +292,13 @@ fn apply_verdict(
     match verdict {
         Verdict::Accepted => {}
         Verdict::Renumbered { number } => {
-            connection
-                .prepare_cached("UPDATE ticket SET suffix = ?1 WHERE position = ?2")?
-                .execute((number.suffix, to_sql(position)))?;
+            let serial: Option<u32> = connection
+                .prepare_cached("SELECT serial FROM ticket WHERE position = ?1")?
+                .query_row([to_sql(position)], |row| row.get(0))
+                .optional()?;
+            if let Some(serial) = serial {
+                tickets::renumber(connection, serial, number)?;
+            }
         }
         Verdict::Rejected { reason } => {
             // What central says is bounded as everything from outside is (P8).
@@ -318,7 +322,11 @@ fn apply_verdict(
 
 /// Central was restored: what it decided since is void, and the feed tells the rest again.
 fn forget_feed(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute("UPDATE ticket SET suffix = 1 WHERE suffix <> 1", [])?;
+    connection.execute(
+        "UPDATE ticket SET suffix = 1, central_serial = NULL
+         WHERE suffix <> 1 OR central_serial IS NOT NULL",
+        [],
+    )?;
     file_states::forget(connection)?;
     connection
         .execute("DELETE FROM exception WHERE kind = 'rejected'", [])
@@ -329,7 +337,13 @@ fn forget_feed(connection: &Connection) -> rusqlite::Result<()> {
 fn apply_event(connection: &Connection, event: &Event) -> rusqlite::Result<()> {
     match event.body() {
         Some(EventBody::TicketRenumbered { ticket, number, .. }) => {
-            renumber(connection, ticket, number.suffix)
+            let serial: Option<u32> = connection
+                .prepare_cached("SELECT serial FROM ticket WHERE id = ?1")?
+                .query_row([ticket.as_bytes()], |row| row.get(0))
+                .optional()?;
+            serial.map_or(Ok(()), |serial| {
+                tickets::renumber(connection, serial, &number)
+            })
         }
         Some(EventBody::OperationRejected {
             operation: Some(operation),
@@ -353,13 +367,6 @@ fn apply_event(connection: &Connection, event: &Event) -> rusqlite::Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-fn renumber(connection: &Connection, ticket: TicketId, suffix: u32) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("UPDATE ticket SET suffix = ?1 WHERE id = ?2")?
-        .execute((suffix, ticket.as_bytes()))
-        .map(|_| ())
 }
 
 fn digest_at(connection: &Connection, seq: Seq) -> Result<Option<Digest>, StoreError> {

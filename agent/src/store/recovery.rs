@@ -165,6 +165,15 @@ fn carry_over(old: &Connection, new: &Connection) -> rusqlite::Result<usize> {
                     row.get::<_, Vec<u8>>(5)?,
                 ))
         })?;
+        // A journal of an earlier version has no such column, and none of these.
+        let sql = format!(
+            "SELECT serial, central_serial FROM ticket WHERE central_serial IS NOT NULL
+             ORDER BY serial {direction}"
+        );
+        copy_until_damage(old, &sql, |row| {
+            new.prepare_cached("UPDATE ticket SET central_serial = ?2 WHERE serial = ?1")?
+                .execute((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+        })?;
         let sql =
             format!("SELECT position, serial, bytes FROM entry ORDER BY position {direction}");
         copy_until_damage(old, &sql, |row| {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use branchline_agent_api::OperationSaved;
-use branchline_protocol::event::{Event, EventBody};
+use branchline_protocol::event::{Event, EventBody, Verdict, VerdictAt};
 use branchline_protocol::exchange::FeedReply;
 use branchline_protocol::file::FileState;
 use branchline_protocol::id::{FileId, OperationId};
@@ -121,6 +121,88 @@ async fn acknowledge(store: &Store) {
         journal_is_behind: false,
     };
     store.acknowledge(settled, UnixMillis(2)).await.unwrap();
+}
+
+/// The subject of a ticket by its number, and the number that is shown of it.
+async fn shown(store: &Store, number: &str) -> Option<(OperationId, String)> {
+    let found = store.ticket(number.parse().unwrap()).await.unwrap()?;
+    let summary = found.summary;
+    Some((OperationId(summary.id.0), summary.number.to_string()))
+}
+
+#[tokio::test]
+async fn a_ticket_that_central_has_under_another_number_is_shown_and_found_by_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), ROOMY);
+    // Restored from an old image: a person's ticket came first and took the number of the other.
+    let [one, two] = [ticket(&store, 1).await, ticket(&store, 2).await];
+    assert_eq!([one.number.serial, two.number.serial], [1, 2]);
+    let state = store.stream_state().await.unwrap();
+    let acknowledged = Position {
+        seq: state.head,
+        digest: store.digest_at(state.head).await.unwrap().unwrap(),
+    };
+    let renumbered = |seq, number: &str| VerdictAt {
+        seq: Seq(seq),
+        verdict: Verdict::Renumbered {
+            number: number.parse().unwrap(),
+        },
+    };
+    let settled = Settled {
+        acknowledged,
+        verdicts: vec![renumbered(1, "LYN-000001-2"), renumbered(2, "LYN-000001")],
+        journal_is_behind: false,
+    };
+    store.acknowledge(settled, UnixMillis(2)).await.unwrap();
+    let as_told = [
+        ("LYN-000001", id(2), "LYN-000001"),
+        ("LYN-000001-2", id(1), "LYN-000001-2"),
+        // On paper.
+        ("LYN-000002", id(2), "LYN-000001"),
+    ];
+    for (asked, ticket, number) in as_told {
+        let expected = Some((ticket, number.to_owned()));
+        assert_eq!(shown(&store, asked).await, expected, "{asked}");
+    }
+    assert_eq!(shown(&store, "LYN-000002-2").await, None);
+    // What is added by that number is added to that ticket.
+    let ask = Ask::Comment {
+        number: "LYN-000001".parse().unwrap(),
+        text: "Still".to_owned(),
+    };
+    store.save(filing(3, ask)).await.unwrap();
+    let found = store.ticket("LYN-000002".parse().unwrap()).await.unwrap();
+    assert_eq!(found.unwrap().entries.len(), 1);
+    assert_eq!(ticket(&store, 4).await.number.serial, 3);
+    // Another branch's number is nobody's here; and what central said before a restore is void.
+    let tell = |ticket: OperationId, number: &str, rewound| {
+        let body = EventBody::TicketRenumbered {
+            ticket: ticket.into(),
+            given: "LYN-000002".parse().unwrap(),
+            number: number.parse().unwrap(),
+        };
+        let (kind, body) = body.to_parts();
+        let event = Event {
+            position: 1,
+            at: UnixMillis(1),
+            kind,
+            body,
+        };
+        store.apply_feed(FeedReply {
+            feed: vec![event],
+            cursor: "1.a".to_owned(),
+            rewound,
+            server_time: UnixMillis(1),
+        })
+    };
+    tell(id(2), "PAR-000009", false).await.unwrap();
+    let still = Some((id(2), "LYN-000001".to_owned()));
+    assert_eq!(shown(&store, "LYN-000002").await, still);
+    tell(id(2), "LYN-000007", true).await.unwrap();
+    let anew = Some((id(2), "LYN-000007".to_owned()));
+    assert_eq!(shown(&store, "LYN-000002").await, anew);
+    let own = Some((id(1), "LYN-000001".to_owned()));
+    assert_eq!(shown(&store, "LYN-000001").await, own);
 }
 
 async fn told(store: &Store, rewound: bool, moved: &[(u64, FileState)]) {

@@ -12,6 +12,8 @@ use super::{Store, StoreError, StoreSettings, StreamRow, from_sql, to_sql};
 
 struct TicketRow {
     serial: u32,
+    /// Central's, where it is another.
+    central_serial: Option<u32>,
     id: TicketId,
     position: u64,
     suffix: u32,
@@ -20,7 +22,7 @@ struct TicketRow {
 }
 
 impl TicketRow {
-    const COLUMNS: &'static str = "serial, id, position, suffix, withdrawn, bytes";
+    const COLUMNS: &'static str = "serial, id, position, suffix, withdrawn, bytes, central_serial";
 
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -30,8 +32,60 @@ impl TicketRow {
             suffix: row.get(3)?,
             withdrawn: row.get(4)?,
             bytes: row.get(5)?,
+            central_serial: row.get(6)?,
         })
     }
+}
+
+/// The number that people see: central's.
+pub(super) fn shown_number(
+    settings: &StoreSettings,
+    serial: u32,
+    central_serial: Option<u32>,
+    suffix: u32,
+) -> TicketNumber {
+    let serial = central_serial.unwrap_or(serial);
+    let mut number = TicketNumber::given(settings.branch.clone(), settings.ordinal, serial);
+    number.suffix = suffix;
+    number
+}
+
+/// The serial under which a ticket is kept here, by a number of this agent: the one that is shown, or
+/// else the one that was given and may stand on paper.
+pub(super) fn serial_of(
+    connection: &Connection,
+    number: &TicketNumber,
+) -> rusqlite::Result<Option<u32>> {
+    connection
+        .prepare_cached(
+            "SELECT serial FROM ticket
+             WHERE central_serial = ?1 AND suffix = ?2 OR serial = ?1 AND (suffix = ?2 OR ?2 = 1)
+             ORDER BY coalesce(central_serial, serial) = ?1 AND suffix = ?2 DESC LIMIT 1",
+        )?
+        .query_row((number.serial, number.suffix), |row| row.get(0))
+        .optional()
+}
+
+/// Central has this number for a ticket, which replaces what was known of it; one that is not of this
+/// agent is not believed.
+pub(super) fn renumber(
+    connection: &Connection,
+    serial: u32,
+    number: &TicketNumber,
+) -> rusqlite::Result<()> {
+    let bytes: Vec<u8> = connection
+        .prepare_cached("SELECT bytes FROM ticket WHERE serial = ?1")?
+        .query_row([serial], |row| row.get(0))?;
+    let is_own = filed(&bytes).is_some_and(|(filed, _)| {
+        filed.number.branch == number.branch && filed.number.ordinal == number.ordinal
+    });
+    if is_own {
+        let central_serial = (number.serial != serial).then_some(number.serial);
+        connection
+            .prepare_cached("UPDATE ticket SET central_serial = ?1, suffix = ?2 WHERE serial = ?3")?
+            .execute((central_serial, number.suffix, serial))?;
+    }
+    Ok(())
 }
 
 impl Store {
@@ -98,12 +152,12 @@ fn details(
         "SELECT {} FROM ticket WHERE serial = ?1",
         TicketRow::COLUMNS
     );
+    let Some(serial) = serial_of(connection, number)? else {
+        return Ok(None);
+    };
     let row = connection
         .prepare_cached(&sql)?
-        .query_row([number.serial], TicketRow::read)
-        .optional()?
-        .filter(|row| number.suffix == 1 || number.suffix == row.suffix);
-    let Some(row) = row else { return Ok(None) };
+        .query_row([serial], TicketRow::read)?;
     let Some((filed, operation)) = filed(&row.bytes) else {
         return Err(StoreError::Damaged(format!(
             "ticket {number} cannot be read"
@@ -181,10 +235,8 @@ fn summary(
     operation: Operation,
     delivery: Delivery,
 ) -> TicketSummary {
-    let mut number = TicketNumber::given(settings.branch.clone(), settings.ordinal, row.serial);
-    number.suffix = row.suffix;
     TicketSummary {
-        number,
+        number: shown_number(settings, row.serial, row.central_serial, row.suffix),
         id: row.id,
         subject: filed.subject,
         category: filed.category,

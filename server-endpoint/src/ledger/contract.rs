@@ -32,6 +32,7 @@ macro_rules! contract_tests {
             a_new_stream_waits_for_what_it_continues,
             a_stream_belongs_to_one_agent,
             a_number_given_out_twice_is_told_apart,
+            a_ticket_filed_again_under_another_number_keeps_its_own,
             the_same_id_from_two_agents_is_two_operations);
         $crate::ledger::contract::contract_tests!($make, verdicts:
             one_bad_operation_never_stops_the_others,

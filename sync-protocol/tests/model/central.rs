@@ -284,6 +284,7 @@ impl Known for Central {
     fn ticket(&mut self, id: TicketId) -> Result<Option<TicketFacts>, Infallible> {
         Ok(self.tickets.get(&id).map(|ticket| TicketFacts {
             branch: ticket.number.branch.clone(),
+            number: ticket.number.clone(),
             withdrawn: ticket.withdrawn,
         }))
     }

@@ -191,6 +191,35 @@ pub(crate) async fn a_number_given_out_twice_is_told_apart(ledger: &impl Ledger)
     assert_eq!(numbers, listed.map(|rest| format!("LYN-00000{rest}")));
 }
 
+pub(crate) async fn a_ticket_filed_again_under_another_number_keeps_its_own(ledger: &impl Ledger) {
+    let mut agent = TestAgent::register(ledger, "LYN").await;
+    agent.file(&["a", "b"], 1);
+    agent.submit_all(ledger).await;
+    let mut restored = agent.forked("second", None);
+    // A person's ticket came first, and took the number that "b" had.
+    restored.journal = vec![restored.ticket("x", 2), restored.ticket("b", 3)];
+    let held = restored.submit_all(ledger).await;
+    let mut after = agent.number(2);
+    after.suffix = 2;
+    let expected = [(1, after.clone()), (2, agent.number(2))].map(|(seq, number)| VerdictAt {
+        seq: Seq(seq),
+        verdict: Verdict::Renumbered { number },
+    });
+    assert_eq!(held.verdicts, expected);
+    let bodies: Vec<_> = held.news.events.iter().filter_map(Event::body).collect();
+    assert!(
+        matches!(&bodies[..], [_, EventBody::TicketRenumbered { given, number, .. }]
+            if *given == agent.number(3) && *number == agent.number(2)),
+        "{bodies:?}"
+    );
+    assert_eq!(effects(ledger, &restored).await, [1, 1]);
+    assert_eq!(ledger.tickets(all()).await.unwrap().len(), 3);
+    let mut third = restored.forked("third", None);
+    third.journal = restored.journal.clone();
+    assert_eq!(third.submit_all(ledger).await.verdicts, expected);
+    assert_eq!(ledger.tickets(all()).await.unwrap().len(), 3);
+}
+
 pub(crate) async fn the_same_id_from_two_agents_is_two_operations(ledger: &impl Ledger) {
     let mut lyon = TestAgent::register(ledger, "LYN").await;
     let mut paris = TestAgent::register(ledger, "PAR").await;

@@ -40,7 +40,7 @@ impl<'c> KnownHere<'c> {
             by_id: connection
                 .prepare_cached("SELECT operation, agent, verdict FROM operations WHERE id = ?1")?,
             ticket: connection.prepare_cached(
-                "SELECT branch, state FROM tickets
+                "SELECT branch, ordinal, serial, suffix, state FROM tickets
                  JOIN operations USING (operation) WHERE id = ?1",
             )?,
             suffix: connection.prepare_cached(
@@ -74,9 +74,12 @@ impl Known for KnownHere<'_> {
         }
         self.ticket
             .query_row([id.as_bytes()], |row| {
-                Ok(columns::branch(row, 0).and_then(|branch| {
-                    let withdrawn = columns::state(row, 1)? == TicketState::Withdrawn;
-                    Ok(TicketFacts { branch, withdrawn })
+                Ok(columns::number(row, 0).and_then(|number| {
+                    Ok(TicketFacts {
+                        branch: number.branch.clone(),
+                        number,
+                        withdrawn: columns::state(row, 4)? == TicketState::Withdrawn,
+                    })
                 }))
             })
             .optional()?

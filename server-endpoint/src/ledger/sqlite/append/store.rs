@@ -1,7 +1,7 @@
 //! The rows that one operation leaves behind: itself, its position, its ticket, its events.
 
 use branchline_protocol::chain::Position;
-use branchline_protocol::event::EventBody;
+use branchline_protocol::event::{EventBody, Verdict};
 use branchline_protocol::id::{OperationId, TicketId, TicketNumber};
 use branchline_protocol::operation::{Body, FileAttached, Operation, Parsed, TicketFiled};
 use branchline_protocol::receiver::Judgement;
@@ -78,11 +78,16 @@ impl<'c> Store<'c> {
         first: Option<i64>,
     ) -> Result<u32, LedgerError> {
         match judgement {
-            Judgement::Repeat { .. } => {
+            Judgement::Repeat { verdict } => {
                 let first = first.ok_or_else(|| unfit("the operation that is repeated"))?;
                 let other = self.other_bytes(first, bytes)?;
                 self.keep_position(position, first, true, other)?;
-                Ok(0)
+                match (verdict, other) {
+                    (Verdict::Renumbered { number }, Some(bytes)) => {
+                        self.tell_number(first, bytes, number)
+                    }
+                    _ => Ok(0),
+                }
             }
             Judgement::Rejected { id, reason } => {
                 let row = self.keep_operation(*id, judgement, bytes)?;
@@ -100,6 +105,30 @@ impl<'c> Store<'c> {
                 self.keep_effect(row, operation, number.as_ref())
             }
         }
+    }
+
+    /// A ticket that is filed again under another number keeps its own. The feed says so too, because a
+    /// reply may be lost and what was said before a restore is void.
+    fn tell_number(
+        &mut self,
+        row: i64,
+        bytes: &[u8],
+        number: &TicketNumber,
+    ) -> Result<u32, LedgerError> {
+        let Ok(Parsed::Known(operation)) = Operation::parse(bytes) else {
+            return Ok(0);
+        };
+        let Body::TicketFiled(filed) = &operation.body else {
+            return Ok(0);
+        };
+        let body = EventBody::TicketRenumbered {
+            ticket: TicketId::from(operation.id),
+            given: filed.number.clone(),
+            number: number.clone(),
+        };
+        self.keep_event(row, &filing(&body, Some(row), true))?;
+        // The branch has given it out, on paper maybe.
+        Ok(self.serial_of_own(&operation))
     }
 
     fn keep_effect(
@@ -286,10 +315,14 @@ impl<'c> Store<'c> {
 
     /// A ticket that was rejected has used its number up at the branch all the same.
     fn serial_of_rejected(&self, bytes: &[u8]) -> u32 {
-        let Ok(Parsed::Known(operation)) = Operation::parse(bytes) else {
-            return 0;
-        };
-        let Body::TicketFiled(filed) = operation.body else {
+        match Operation::parse(bytes) {
+            Ok(Parsed::Known(operation)) => self.serial_of_own(&operation),
+            _ => 0,
+        }
+    }
+
+    fn serial_of_own(&self, operation: &Operation) -> u32 {
+        let Body::TicketFiled(filed) = &operation.body else {
             return 0;
         };
         let origin = &self.agent.origin;
