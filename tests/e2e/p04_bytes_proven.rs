@@ -119,8 +119,17 @@ async fn a_chunk_that_decays_on_the_branchs_disk_is_named_and_healed_by_the_next
     incompressible(&decays, 3 * MB, seed);
     branch.attach(&number, &decays);
     branch.stop();
+    succeeded(&branch.cli(&["queue", "verify"]));
     flip_a_chunk(&branch, &mut random);
+    let verified = branch.cli(&["queue", "verify"]);
+    let said = text(&verified.stdout);
+    assert!(!verified.status.success(), "{said}");
+    assert!(said.contains("damaged: decays.bin"), "{said}");
+    assert!(said.contains(FileFault::BranchDamaged.advice()), "{said}");
     branch.start();
+    // The running agent has the file for itself, and says so.
+    let verified = succeeded(&branch.cli(&["queue", "verify"]));
+    assert!(verified.contains("stop the agent"), "{verified}");
     let sound = sandbox.path().join("sound.bin");
     incompressible(&sound, 3 * MB, seed + 1);
     branch.attach(&number, &sound);
@@ -149,6 +158,60 @@ async fn a_chunk_that_decays_on_the_branchs_disk_is_named_and_healed_by_the_next
     }
     assert_quarantined(&central, &decays);
     central.assert_equal(&branch);
+}
+
+/// What the doctor says of files, by the name of its step: the result and the words.
+fn doctor_on_files(branch: &Branch) -> (String, String) {
+    let output = branch.cli(&["doctor", "--json"]);
+    let findings: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let findings = findings.as_array().expect("findings");
+    let files = findings.iter().find(|finding| finding["step"] == "files");
+    let files = files.expect("a step for files");
+    let word = |name: &str| files[name].as_str().expect("a word").to_owned();
+    (word("result"), word("words"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doctor_says_which_files_are_not_whole_and_what_to_do() {
+    let sandbox = sandbox();
+    let central = Central::init(sandbox.path());
+    let mut branch = Branch::join(sandbox.path(), &central, "LYN", central.address);
+    branch.start();
+    let number = branch.file("Files on a bad disk").await.number.to_string();
+    for (seed, name) in [(1, "whole.bin"), (2, "lacking.bin")] {
+        let path = sandbox.path().join(name);
+        incompressible(&path, MB, seed);
+        branch.attach(&number, &path);
+    }
+    assert_eq!(doctor_on_files(&branch).0, "good");
+    branch.stop();
+    assert_eq!(doctor_on_files(&branch).0, "good");
+    let chunks = branch.data().join("chunks.db");
+    let store = Connection::open(&chunks).expect("open the store");
+    let lost = "DELETE FROM chunk WHERE id = (SELECT max(id) FROM chunk)";
+    store.execute(lost, []).expect("lose a chunk");
+    drop(store);
+    let (result, words) = doctor_on_files(&branch);
+    assert_eq!(result, "bad", "{words}");
+    assert!(
+        words.contains("1 of 2") && words.contains("attach them again"),
+        "{words}"
+    );
+    let verified = text(&branch.cli(&["queue", "verify"]).stdout);
+    assert!(verified.contains("missing: lacking.bin"), "{verified}");
+    // No database any more, and then none at all.
+    std::fs::write(&chunks, vec![0xee; 100_000]).expect("overwrite the store");
+    for _ in 0..2 {
+        let (result, words) = doctor_on_files(&branch);
+        assert_eq!(result, "bad", "{words}");
+        let verified = branch.cli(&["queue", "verify"]);
+        let said = text(&verified.stdout);
+        assert!(
+            !verified.status.success() && said.contains("call IT"),
+            "{said}"
+        );
+        let _ = std::fs::remove_file(&chunks);
+    }
 }
 
 /// Objects that decay before inspection has read them: the branch sends what is lost again.
@@ -252,6 +315,13 @@ async fn a_file_that_decays_in_the_vault_is_never_read_wrong() {
     }
     // Damaged for good: the branch attaches it again, and the good copy takes its place.
     flip(&on("released"), MB);
+    let verified = central.cli(&["files", "verify"]);
+    let said = text(&verified.stdout);
+    assert!(
+        !verified.status.success() && said.contains("LOST"),
+        "{said}"
+    );
+    assert!(said.contains("call IT: restore"), "{said}");
     let again = sandbox.path().join("again.bin");
     std::fs::copy(&path, &again).expect("copy");
     branch.attach(&number, &again);

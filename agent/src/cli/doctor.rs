@@ -3,6 +3,7 @@
 //! Ends within about half a minute whatever the way does. Each trouble says who must act and what to do.
 
 mod certificate;
+mod files;
 mod finding;
 mod local;
 mod measure;

@@ -9,8 +9,10 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::store::JOURNAL_FILE;
-use crate::store::inspect::{Inspection, QueueLine};
+use crate::store::inspect::{Inspection, QueueLine, Verification};
 use crate::store::owner::journal_of;
+
+mod files;
 
 use super::{CliError, FOUND_SOMETHING, output};
 
@@ -18,7 +20,7 @@ use super::{CliError, FOUND_SOMETHING, output};
 pub(super) enum QueueCommand {
     /// List what waits for central, oldest first
     List(ListArgs),
-    /// Read the whole journal and check it against its checksums and acknowledgements
+    /// Read the whole journal, and the files that wait if the agent is stopped, and check them
     Verify(VerifyArgs),
     /// Write the journal out, one operation a line, whatever can be read of it
     Export(ExportArgs),
@@ -68,7 +70,7 @@ pub(super) fn execute(command: QueueCommand, config: &Config) -> Result<ExitCode
     })?;
     match command {
         QueueCommand::List(args) => list(&args, &journal),
-        QueueCommand::Verify(args) => verify(&args, &journal),
+        QueueCommand::Verify(args) => verify(&args, &journal, &config.data_dir),
         QueueCommand::Export(args) => export(&args, config, &journal),
     }
 }
@@ -119,12 +121,25 @@ fn list(args: &ListArgs, journal: &Inspection) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn verify(args: &VerifyArgs, journal: &Inspection) -> Result<ExitCode, CliError> {
+#[derive(Serialize)]
+struct Verified {
+    #[serde(flatten)]
+    journal: Verification,
+    files: files::Found,
+}
+
+fn verify(args: &VerifyArgs, journal: &Inspection, folder: &Path) -> Result<ExitCode, CliError> {
     let found = journal.verify(progress).map_err(CliError::call_it)?;
     output::progress_done();
+    let files = files::verify(journal, folder).map_err(CliError::call_it)?;
+    output::progress_done();
     let sound = found.damaged.is_empty() && found.disagreeing.is_empty();
+    let all_sound = sound && files.is_sound();
     if args.json {
-        output::json(&found);
+        output::json(&Verified {
+            journal: found,
+            files,
+        });
     } else {
         output::line(&format!(
             "{} operations in the journal, {} waiting: {} damaged, {} not as acknowledged — {}",
@@ -141,8 +156,9 @@ fn verify(args: &VerifyArgs, journal: &Inspection) -> Result<ExitCode, CliError>
         for position in found.damaged.iter().take(20) {
             output::line(&format!("damaged: position {position}"));
         }
+        files.show();
     }
-    Ok(if sound {
+    Ok(if all_sound {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(FOUND_SOMETHING)

@@ -23,6 +23,7 @@
 //! yet at central are marked as damaged ([`super::files`]).
 
 mod collecting;
+mod inspecting;
 mod reading;
 mod room;
 mod taking;
@@ -40,6 +41,7 @@ use tokio::sync::Mutex;
 
 use super::from_sql;
 
+pub use inspecting::{ChunkInspection, Content, NotInspected};
 pub use reading::Verified;
 pub use room::Short;
 pub use taking::Taken;

@@ -7,7 +7,7 @@ use std::path::Path;
 use branchline_durable_sqlite::{Settings, open_reader};
 use branchline_protocol::chain::Position;
 use branchline_protocol::exchange::Continues;
-use branchline_protocol::id::{AgentId, BranchCode, Digest, OperationId, Seq, StreamId};
+use branchline_protocol::id::{AgentId, BranchCode, Digest, FileId, OperationId, Seq, StreamId};
 use branchline_protocol::operation::{Body, Operation, Parsed};
 use branchline_protocol::time::{LocalTime, UnixMillis};
 use rusqlite::Connection;
@@ -57,6 +57,17 @@ pub struct Verification {
     pub disagreeing: Vec<u64>,
 }
 
+/// A file that central does not have yet.
+#[derive(Debug)]
+pub struct WaitingFile {
+    /// Its id.
+    pub id: FileId,
+    /// Its name as filed; empty where that cannot be read.
+    pub name: String,
+    /// The agent has met damage in it.
+    pub known_damaged: bool,
+}
+
 /// One row as it is read, with the way it came out.
 struct Visited {
     position: u64,
@@ -88,6 +99,25 @@ impl Inspection {
             Ok::<(), rusqlite::Error>(())
         })?;
         Ok((lines, self.head.saturating_sub(self.stream.acknowledged)))
+    }
+
+    /// Files whose content is still needed here: central does not have them yet. Oldest first.
+    pub fn waiting_files(&self) -> rusqlite::Result<Vec<WaitingFile>> {
+        let mut statement = self.connection.prepare(
+            "SELECT file.id, entry.bytes, file.standing FROM file
+             LEFT JOIN entry ON entry.position = file.position
+             WHERE standing IN ('open', 'damaged') ORDER BY file.position",
+        )?;
+        let rows = statement.query_map([], |row| {
+            let bytes: Option<Vec<u8>> = row.get(1).ok();
+            let standing: String = row.get(2)?;
+            Ok(WaitingFile {
+                id: FileId::from_bytes(row.get(0)?),
+                name: bytes.as_deref().map_or_else(String::new, file_name),
+                known_damaged: standing == "damaged",
+            })
+        })?;
+        rows.collect()
     }
 
     /// Reads everything and compares it with checksums and acknowledgements. `progress` hears how
@@ -405,6 +435,16 @@ fn about(body: &Body) -> String {
             .ticket()
             .map(|ticket| format!("ticket {ticket}"))
             .unwrap_or_default(),
+    }
+}
+
+fn file_name(bytes: &[u8]) -> String {
+    match Operation::parse(bytes) {
+        Ok(Parsed::Known(Operation {
+            body: Body::FileAttached(file),
+            ..
+        })) => file.name,
+        _ => String::new(),
     }
 }
 

@@ -1,6 +1,6 @@
-//! What can be checked without leaving the computer: disk, journal, and the agent itself.
+//! What can be checked without leaving the computer: disk, journal, files, and the agent itself.
 
-use branchline_agent_api::{Client, LinkState};
+use branchline_agent_api::{Client, ClientError, LinkState, Status};
 use branchline_protocol::problem::ErrorClass;
 
 use crate::cli::output;
@@ -9,6 +9,7 @@ use crate::platform::disk_free;
 use crate::store::JOURNAL_FILE;
 use crate::store::inspect::Inspection;
 
+use super::files;
 use super::finding::{Finding, Report, bad, good, warning};
 
 /// Below this much free disk the doctor warns.
@@ -18,7 +19,12 @@ pub(super) async fn examine(report: &mut Report, config: &Config) {
     report.tell(good("configuration", "can be read"));
     report.tell(disk(config));
     report.tell(journal(config));
-    report.tell(agent(config).await);
+    let status = match Client::new(&config.socket) {
+        Ok(client) => client.status().await,
+        Err(fault) => Err(fault),
+    };
+    report.tell(files::examine(config, status.as_ref().ok()));
+    report.tell(agent(status));
 }
 
 fn disk(config: &Config) -> Finding {
@@ -61,11 +67,7 @@ fn journal(config: &Config) -> Finding {
     }
 }
 
-async fn agent(config: &Config) -> Finding {
-    let status = match Client::new(&config.socket) {
-        Ok(client) => client.status().await,
-        Err(fault) => Err(fault),
-    };
+fn agent(status: Result<Status, ClientError>) -> Finding {
     match status {
         Ok(status) => {
             let link = match status.link.state {

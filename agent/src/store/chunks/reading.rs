@@ -184,7 +184,7 @@ fn read(connection: &Connection, chunk: ChunkRef) -> rusqlite::Result<Option<(En
 }
 
 /// Whether these are the bytes that the name says.
-fn is_sound(chunk: ChunkRef, encoding: Encoding, stored: &[u8]) -> bool {
+pub(super) fn is_sound(chunk: ChunkRef, encoding: Encoding, stored: &[u8]) -> bool {
     let size = chunk.size() as usize;
     if size > limits::CHUNK_MOST_BYTES as usize {
         return false;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use branchline_protocol::file::{Actor, FileState};
 use branchline_protocol::file_name::shown_name;
+use branchline_protocol::problem::ErrorClass;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -163,11 +164,12 @@ pub(super) fn record_json(file: &FileRecord) -> Value {
 
 pub(super) fn damage(file: &FileRecord, proof: &Proof) {
     output::line(&format!(
-        "{} {} {} ({}): damaged",
+        "{} {} {} ({}): {}",
         file.number,
         file.id,
         output::cell(&shown_name(&file.name), 60),
-        file.state.word()
+        file.state.word(),
+        if is_lost(file) { "LOST" } else { "damaged" }
     ));
     for (place, chunks) in &proof.damaged {
         let chunks = output::count(*chunks);
@@ -182,9 +184,16 @@ pub(super) fn damage(file: &FileRecord, proof: &Proof) {
     output::line(&format!("  {}", what_to_do(file)));
 }
 
+/// Whether nobody sends again what is damaged: once a file was judged, the branch gives its copy up when
+/// it needs the room, and a verdict is not taken back for the sake of asking.
+fn is_lost(file: &FileRecord) -> bool {
+    file.state.is_settled()
+}
+
 fn what_to_do(file: &FileRecord) -> &'static str {
-    if file.state.is_settled() {
-        "restore the vault's file from a backup, or have the branch attach it again"
+    if is_lost(file) {
+        "call IT: restore the vault's file from a backup, or have the branch attach the same file again, \
+         which heals it; the branch is not asked, because its own copy may go once the file was judged"
     } else {
         "nothing to do: inspection finds it, and the branch sends it again"
     }
@@ -199,6 +208,9 @@ pub(super) fn proof_json(file: &FileRecord, proof: &Proof) -> impl Serialize {
         "root": file.root,
         "damaged": proof.damaged,
         "not_whole": proof.not_whole,
+        "lost": is_lost(file),
+        "class": is_lost(file).then_some(ErrorClass::CallIt),
+        "to_do": what_to_do(file),
     })
 }
 

@@ -166,15 +166,9 @@ fn tell_files(
     size: u32,
     files: &mut HashMap<i64, FileRow>,
 ) -> Result<(), LedgerError> {
-    let mut uses =
-        connection.prepare_cached("SELECT file, place, copies FROM uses WHERE chunk = ?1")?;
     let mut found = connection
         .prepare_cached("DELETE FROM missing WHERE file = ?1 AND place = ?2 AND chunk = ?3")?;
-    let mut rows = uses.query([chunk])?;
-    while let Some(row) = rows.next()? {
-        let (file, place): (i64, i64) = (row.get(0)?, row.get(1)?);
-        let copies = columns::count(row, 2)?;
-        let file = loaded(connection, files, file)?;
+    each_use(connection, chunk, files, |file, place, copies| {
         let deleted = found.execute(params![file.row, place, chunk])?;
         // That a file is whole hangs on this count (P4), so that it is asked in production too.
         if deleted != 1 || file.missing == 0 {
@@ -182,12 +176,31 @@ fn tell_files(
         }
         file.missing -= 1;
         file.missing_bytes = file.missing_bytes.saturating_sub(copies * u64::from(size));
+        Ok(())
+    })
+}
+
+/// Calls `tell` for each file that has the chunk, with the place at which it has it first and how many
+/// times it has it.
+pub(super) fn each_use(
+    connection: &Connection,
+    chunk: i64,
+    files: &mut HashMap<i64, FileRow>,
+    mut tell: impl FnMut(&mut FileRow, i64, u64) -> Result<(), LedgerError>,
+) -> Result<(), LedgerError> {
+    let mut uses =
+        connection.prepare_cached("SELECT file, place, copies FROM uses WHERE chunk = ?1")?;
+    let mut rows = uses.query([chunk])?;
+    while let Some(row) = rows.next()? {
+        let (file, place): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let copies = columns::count(row, 2)?;
+        tell(loaded(connection, files, file)?, place, copies)?;
     }
     Ok(())
 }
 
 /// The file, read once in this job.
-pub(super) fn loaded<'f>(
+fn loaded<'f>(
     connection: &Connection,
     files: &'f mut HashMap<i64, FileRow>,
     row: i64,

@@ -9,11 +9,10 @@ use branchline_protocol::manifest::ChunkRef;
 use branchline_protocol::time::UnixMillis;
 use rusqlite::{Connection, params};
 
-use super::chunks::loaded;
+use super::chunks::each_use;
 use super::reading::{PLACE_COLUMNS, PLACE_TABLES, place};
 use super::rows::FileRow;
 use super::{objects, states};
-use crate::ledger::sqlite::columns;
 use crate::ledger::{ChunkPlace, LedgerError};
 
 /// What a file that was judged before says of it.
@@ -83,18 +82,12 @@ fn tell_files(
     size: u32,
     files: &mut HashMap<i64, FileRow>,
 ) -> Result<(), LedgerError> {
-    let mut uses =
-        connection.prepare_cached("SELECT file, place, copies FROM uses WHERE chunk = ?1")?;
     let mut miss = connection
         .prepare_cached("INSERT INTO missing (file, place, chunk) VALUES (?1, ?2, ?3)")?;
-    let mut rows = uses.query([chunk])?;
-    while let Some(row) = rows.next()? {
-        let (file, place): (i64, i64) = (row.get(0)?, row.get(1)?);
-        let copies = columns::count(row, 2)?;
-        let file = loaded(connection, files, file)?;
+    each_use(connection, chunk, files, |file, place, copies| {
         miss.execute(params![file.row, place, chunk])?;
         file.missing += 1;
         file.missing_bytes += copies * u64::from(size);
-    }
-    Ok(())
+        Ok(())
+    })
 }
