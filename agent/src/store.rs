@@ -28,7 +28,6 @@ pub mod inspect;
 mod keeping;
 mod outgoing;
 pub mod owner;
-mod readers;
 pub mod recovery;
 mod tickets;
 mod upkeep;
@@ -39,7 +38,9 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use branchline_durable_sqlite::{CommitError, JobError, OpenError, Settings, Writer};
+use branchline_durable_sqlite::{
+    CommitError, JobError, OpenError, Readers, ReadersFault, Settings, Writer,
+};
 use branchline_protocol::chain::Position;
 use branchline_protocol::enrolment::JournalOf;
 use branchline_protocol::id::{AgentId, BranchCode, Digest, Seq, StreamId};
@@ -53,7 +54,6 @@ pub use outgoing::LoadedOperations;
 pub use upkeep::StoreFacts;
 
 use chunks::{ChunkStore, Taken};
-use readers::Readers;
 
 mod migrations {
     refinery::embed_migrations!("src/store/migrations");
@@ -132,6 +132,11 @@ pub enum StartError {
     },
 }
 
+/// Read connections: one for the sync loop, one for people, one to spare.
+const READERS: usize = 3;
+/// Page cache of each.
+const READER_CACHE_KIB: u32 = 512;
+
 /// The store. One per process and folder.
 pub struct Store {
     writer: Writer,
@@ -159,7 +164,7 @@ impl Store {
             owner::claim(connection, &settings)?;
             Ok::<(), StartError>(())
         })?;
-        let readers = Readers::new(path);
+        let readers = Readers::new(&path, READERS, READER_CACHE_KIB);
         let chunks = ChunkStore::new(&settings.folder, settings.chunks);
         Ok(Self {
             writer,
@@ -174,6 +179,14 @@ impl Store {
     /// The journal's file.
     pub fn path(&self) -> &Path {
         self.readers.path()
+    }
+
+    /// Runs a query of the journal on a read connection.
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.readers.read(query).await
     }
 }
 
@@ -353,6 +366,21 @@ impl From<rusqlite::Error> for StoreError {
             Some(ErrorCode::DiskFull) => Self::Full,
             _ => Self::Failed(fault.to_string()),
         }
+    }
+}
+
+impl From<OpenError> for StoreError {
+    fn from(fault: OpenError) -> Self {
+        match fault {
+            OpenError::Sqlite { source, .. } => source.into(),
+            OpenError::SqliteTooOld(_) => Self::Failed(fault.to_string()),
+        }
+    }
+}
+
+impl From<ReadersFault> for StoreError {
+    fn from(fault: ReadersFault) -> Self {
+        Self::Failed(fault.to_string())
     }
 }
 

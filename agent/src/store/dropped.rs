@@ -170,20 +170,19 @@ impl Store {
         folder: FolderKey,
         names: Vec<Vec<u8>>,
     ) -> Result<HashMap<Vec<u8>, Remembered>, StoreError> {
-        self.readers
-            .read(move |connection| {
-                let sql = format!("{COLUMNS} WHERE folder = ?1 AND name = ?2");
-                let mut statement = connection.prepare_cached(&sql)?;
-                let mut found = HashMap::new();
-                for name in names {
-                    let row = statement
-                        .query_row((folder.0, &name), remembered)
-                        .optional()?;
-                    found.extend(row.map(|row| (name, row)));
-                }
-                Ok(found)
-            })
-            .await
+        self.read(move |connection| {
+            let sql = format!("{COLUMNS} WHERE folder = ?1 AND name = ?2");
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut found = HashMap::new();
+            for name in names {
+                let row = statement
+                    .query_row((folder.0, &name), remembered)
+                    .optional()?;
+                found.extend(row.map(|row| (name, row)));
+            }
+            Ok(found)
+        })
+        .await
     }
 
     /// What is remembered of a file by its number, whatever it was called then.
@@ -192,14 +191,13 @@ impl Store {
         folder: FolderKey,
         identity: [u8; 16],
     ) -> Result<Vec<Remembered>, StoreError> {
-        self.readers
-            .read(move |connection| {
-                let sql = format!("{COLUMNS} WHERE folder = ?1 AND identity = ?2 LIMIT ?3");
-                let mut statement = connection.prepare_cached(&sql)?;
-                let rows = statement.query_map((folder.0, identity, NAMES_OF_ONE), remembered)?;
-                Ok(rows.collect::<rusqlite::Result<_>>()?)
-            })
-            .await
+        self.read(move |connection| {
+            let sql = format!("{COLUMNS} WHERE folder = ?1 AND identity = ?2 LIMIT ?3");
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map((folder.0, identity, NAMES_OF_ONE), remembered)?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
     }
 
     /// Remembers that content that was filed before is in the folder as `name`, looking like this.
@@ -228,16 +226,15 @@ impl Store {
         after: Vec<u8>,
         most: u32,
     ) -> Result<Vec<Vec<u8>>, StoreError> {
-        self.readers
-            .read(move |connection| {
-                let mut statement = connection.prepare_cached(
-                    "SELECT name FROM dropped WHERE folder = ?1 AND name > ?2 AND gone = 0
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT name FROM dropped WHERE folder = ?1 AND name > ?2 AND gone = 0
                      ORDER BY name LIMIT ?3",
-                )?;
-                let rows = statement.query_map((folder.0, after, most), |row| row.get(0))?;
-                Ok(rows.collect::<rusqlite::Result<_>>()?)
-            })
-            .await
+            )?;
+            let rows = statement.query_map((folder.0, after, most), |row| row.get(0))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
     }
 
     /// Remembers that files have left a folder.
@@ -264,19 +261,18 @@ impl Store {
         after: Vec<u8>,
         most: u32,
     ) -> Result<Vec<Remembered>, StoreError> {
-        self.readers
-            .read(move |connection| {
-                let sql = format!(
-                    "{COLUMNS} WHERE folder = ?1 AND name > ?2 AND gone = 0 AND EXISTS (
+        self.read(move |connection| {
+            let sql = format!(
+                "{COLUMNS} WHERE folder = ?1 AND name > ?2 AND gone = 0 AND EXISTS (
                          SELECT 1 FROM file WHERE file.id = dropped.file
                          AND standing IN ('received', 'settled', 'given_up'))
                      ORDER BY name LIMIT ?3"
-                );
-                let mut statement = connection.prepare_cached(&sql)?;
-                let rows = statement.query_map((folder.0, after, most), remembered)?;
-                Ok(rows.collect::<rusqlite::Result<_>>()?)
-            })
-            .await
+            );
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map((folder.0, after, most), remembered)?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
     }
 }
 

@@ -45,27 +45,25 @@ impl Store {
     pub async fn files(&self, before: Option<u64>, limit: u32) -> Result<FileList, StoreError> {
         let settings = self.settings.clone();
         let limit = limit.clamp(1, LIST_FILES);
-        self.readers
-            .read(move |connection| list(connection, &settings, before, limit))
+        self.read(move |connection| list(connection, &settings, before, limit))
             .await
     }
 
     /// One file, or `None` where this agent has no such file.
     pub async fn file(&self, id: FileId) -> Result<Option<FileSummary>, StoreError> {
         let settings = self.settings.clone();
-        self.readers
-            .read(move |connection| {
-                let acknowledged = StreamRow::read(connection)?.acknowledged;
-                let row = connection
-                    .prepare_cached(&format!("{SELECT} WHERE file.id = ?1"))?
-                    .query_row([id.as_bytes()], FileRow::read)
-                    .optional()?;
-                match row {
-                    Some(row) => summary(connection, &settings, &row, acknowledged),
-                    None => Ok(None),
-                }
-            })
-            .await
+        self.read(move |connection| {
+            let acknowledged = StreamRow::read(connection)?.acknowledged;
+            let row = connection
+                .prepare_cached(&format!("{SELECT} WHERE file.id = ?1"))?
+                .query_row([id.as_bytes()], FileRow::read)
+                .optional()?;
+            match row {
+                Some(row) => summary(connection, &settings, &row, acknowledged),
+                None => Ok(None),
+            }
+        })
+        .await
     }
 }
 

@@ -178,7 +178,7 @@ impl Store {
     /// Whether a file could be attached to this ticket now; asked before its bytes are taken in.
     pub async fn may_attach(&self, number: TicketNumber) -> Result<(), FilingError> {
         let settings = self.settings.clone();
-        let checked = self.readers.read(move |connection| {
+        let checked = self.read(move |connection| {
             Ok(super::filing::open_ticket(connection, &settings, &number).map(|_| ()))
         });
         checked.await?
@@ -192,14 +192,13 @@ impl Store {
     }
 
     async fn knows_file(&self, file: FileId) -> Result<bool, StoreError> {
-        self.readers
-            .read(move |connection| {
-                let known = connection
-                    .prepare_cached("SELECT EXISTS (SELECT 1 FROM operation WHERE id = ?1)")?
-                    .query_row([file.as_bytes()], |row| row.get(0))?;
-                Ok(known)
-            })
-            .await
+        self.read(move |connection| {
+            let known = connection
+                .prepare_cached("SELECT EXISTS (SELECT 1 FROM operation WHERE id = ?1)")?
+                .query_row([file.as_bytes()], |row| row.get(0))?;
+            Ok(known)
+        })
+        .await
     }
 
     /// Gives up the file that central settled first, or answers that there is none and so no room.
@@ -247,7 +246,6 @@ impl Store {
         oldest: usize,
     ) -> Result<Vec<OutgoingFile>, StoreError> {
         let open = self
-            .readers
             .read(move |connection| Ok(open_files(connection, smallest, oldest)?))
             .await?;
         if open.is_empty() {
@@ -330,10 +328,8 @@ impl Store {
 
     /// What the status shows of files.
     pub async fn file_facts(&self) -> Result<FileFacts, StoreError> {
-        let (waiting, waiting_bytes, failed) = self
-            .readers
-            .read(|connection| Ok(counts(connection)?))
-            .await?;
+        let (waiting, waiting_bytes, failed) =
+            self.read(|connection| Ok(counts(connection)?)).await?;
         Ok(FileFacts {
             waiting,
             waiting_bytes,

@@ -58,10 +58,7 @@ impl Store {
                 return Ok(());
             };
             after = Some(last);
-            let orphans = self
-                .readers
-                .read(|connection| orphans(connection, names))
-                .await?;
+            let orphans = self.read(|connection| orphans(connection, names)).await?;
             for orphan in orphans {
                 tracing::info!(file = %orphan, "collecting a file that no operation names");
                 self.chunks.forget_earlier(orphan).await?;

@@ -31,7 +31,7 @@ pub struct LoadedOperations {
 impl Store {
     /// The present stream, as the sender needs it.
     pub async fn stream_state(&self) -> Result<StreamState, StoreError> {
-        self.readers.read(|connection| Ok(state(connection)?)).await
+        self.read(|connection| Ok(state(connection)?)).await
     }
 
     /// Operations after a position: at most so many, at most so many bytes, and at least one if there
@@ -43,7 +43,6 @@ impl Store {
         most_operations: usize,
     ) -> Result<LoadedOperations, StoreError> {
         let loaded = self
-            .readers
             .read(move |connection| load(connection, after, most_bytes, most_operations))
             .await?;
         if loaded.damaged_through.is_none() {
@@ -58,8 +57,7 @@ impl Store {
             return Ok(loaded);
         }
         tracing::warn!("a damaged journal row was healed from its copy");
-        self.readers
-            .read(move |connection| load(connection, after, most_bytes, most_operations))
+        self.read(move |connection| load(connection, after, most_bytes, most_operations))
             .await
     }
 
@@ -93,8 +91,7 @@ impl Store {
     /// The journal's own digest at a position of the present stream, if it still retains what it
     /// takes to compute it.
     pub async fn digest_at(&self, seq: Seq) -> Result<Option<Digest>, StoreError> {
-        self.readers
-            .read(move |connection| digest_at(connection, seq))
+        self.read(move |connection| digest_at(connection, seq))
             .await
     }
 
@@ -116,8 +113,7 @@ impl Store {
 
     /// How far the feed has been read.
     pub async fn feed_cursor(&self) -> Result<Option<String>, StoreError> {
-        self.readers
-            .read(|connection| Ok(setting(connection, FEED_CURSOR)?))
+        self.read(|connection| Ok(setting(connection, FEED_CURSOR)?))
             .await
     }
 

@@ -93,16 +93,14 @@ impl Store {
     pub async fn tickets(&self, before: Option<u32>, limit: u32) -> Result<TicketList, StoreError> {
         let settings = self.settings.clone();
         let limit = limit.clamp(1, LIST_TICKETS);
-        self.readers
-            .read(move |connection| list(connection, &settings, before, limit))
+        self.read(move |connection| list(connection, &settings, before, limit))
             .await
     }
 
     /// One ticket with all that came after it, or `None` where this agent has no such ticket.
     pub async fn ticket(&self, number: TicketNumber) -> Result<Option<TicketDetails>, StoreError> {
         let settings = self.settings.clone();
-        self.readers
-            .read(move |connection| details(connection, &settings, &number))
+        self.read(move |connection| details(connection, &settings, &number))
             .await
     }
 }

@@ -40,8 +40,7 @@ impl Store {
     /// What the status shows. A few look-ups, whatever waits.
     pub async fn facts(&self) -> Result<StoreFacts, StoreError> {
         let limit_bytes = self.settings.limit_bytes.max(super::LEAST_LIMIT_BYTES);
-        self.readers
-            .read(move |connection| Ok(facts(connection, limit_bytes)?))
+        self.read(move |connection| Ok(facts(connection, limit_bytes)?))
             .await
     }
 

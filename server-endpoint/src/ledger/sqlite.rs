@@ -22,15 +22,16 @@
 
 use std::path::Path;
 
-use branchline_durable_sqlite::{CommitError, JobError, Lane, OpenError, Settings, Writer};
+use branchline_durable_sqlite::{
+    CommitError, JobError, Lane, OpenError, Readers, ReadersFault, Settings, Writer,
+};
 use branchline_protocol::id::{AgentId, BranchCode, Seq, StreamId, TicketNumber};
 use rusqlite::{Connection, ErrorCode};
 
 use super::{
-    AgentRecord, Append, Appended, BranchRecord, FeedPage, HeldOperation, Ledger, LedgerError,
-    NewAgent, Newsflash, Pending, StreamRecord, TicketFile, TicketFilter, TicketRow,
+    AgentRecord, Append, Appended, BranchRecord, FeedPage, HeldOperation, HistoryLedger, Ledger,
+    LedgerError, NewAgent, Newsflash, Pending, StreamRecord, TicketFile, TicketFilter, TicketRow,
 };
-use readers::Readers;
 
 mod agents;
 mod append;
@@ -43,7 +44,6 @@ mod known;
 #[cfg(test)]
 mod older;
 mod operators;
-mod readers;
 mod tickets;
 
 #[cfg(test)]
@@ -57,6 +57,11 @@ mod migrations {
 pub const FILE_NAME: &str = "ledger.db";
 /// Page cache of the writer: the inner pages of every index, so that an append reads next to nothing.
 const WRITER_CACHE_KIB: u32 = 16 * 1024;
+
+/// Queries that run at once: enough that a long listing does not hold up the feeds.
+const READERS: usize = 4;
+/// Page cache of each.
+const READER_CACHE_KIB: u32 = 2 * 1024;
 
 /// The ledger in one SQLite file.
 pub struct SqliteLedger {
@@ -74,7 +79,7 @@ impl SqliteLedger {
         let writer = Writer::start(path, &settings, migrate)?;
         Ok(Self {
             writer,
-            readers: Readers::new(path),
+            readers: Readers::new(path, READERS, READER_CACHE_KIB),
         })
     }
 
@@ -107,7 +112,7 @@ impl SqliteLedger {
         &self,
         query: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
     ) -> Pending<'_, T> {
-        Box::pin(self.readers.run(query))
+        Box::pin(self.readers.read(query))
     }
 }
 
@@ -203,6 +208,15 @@ impl From<OpenError> for LedgerError {
                 Self::Full(words) => Self::Full(format!("open {}: {words}", path.display())),
                 Self::Broken(words) => Self::Broken(format!("open {}: {words}", path.display())),
             },
+        }
+    }
+}
+
+impl From<ReadersFault> for LedgerError {
+    fn from(fault: ReadersFault) -> Self {
+        match fault {
+            ReadersFault::Busy => Self::Away(fault.to_string()),
+            ReadersFault::Panicked(_) => Self::Broken(fault.to_string()),
         }
     }
 }

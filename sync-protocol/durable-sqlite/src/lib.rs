@@ -16,11 +16,13 @@
 pub mod crash_point;
 mod job_queue;
 mod open;
+mod readers;
 mod writer;
 
 pub use job_queue::Lane;
 pub use open::{
     Durability, Journaling, LEAST_SQLITE, OpenError, Settings, open_reader, open_writer,
 };
+pub use readers::{Readers, ReadersFault};
 pub use rusqlite;
 pub use writer::{CommitError, JobError, Writer};
