@@ -17,6 +17,7 @@ use branchline_protocol::time::UnixMillis;
 
 mod append;
 mod files;
+mod history;
 mod identity;
 mod operators;
 mod records;
@@ -31,6 +32,7 @@ pub use files::{
     Announce, Announced, ChunkPlace, ChunksKept, DedupScope, FileFilter, FileLedger, FileRecord,
     KeepChunks, KeptChunk, MoveFile, ObjectName, PlacedChunk, UploadBounds, Want,
 };
+pub use history::{History, HistoryEntry, HistoryLedger};
 pub use identity::{
     CERTIFICATES_KEPT, CertificateRecord, CertificateSerial, CertificateState, Enrol, Enrolled,
     Identified, IdentityLedger, NewCertificate, NewToken, Proof, TOKENS_LISTED, TRAIL_PAGE,

@@ -16,6 +16,7 @@ pub mod audit;
 pub mod authority;
 pub mod cli;
 pub mod config;
+pub mod desk;
 pub mod ingress;
 pub mod inspection;
 pub mod ledger;

@@ -29,8 +29,9 @@ use branchline_protocol::id::{AgentId, BranchCode, Seq, StreamId, TicketNumber};
 use rusqlite::{Connection, ErrorCode};
 
 use super::{
-    AgentRecord, Append, Appended, BranchRecord, FeedPage, HeldOperation, HistoryLedger, Ledger,
-    LedgerError, NewAgent, Newsflash, Pending, StreamRecord, TicketFile, TicketFilter, TicketRow,
+    AgentRecord, Append, Appended, BranchRecord, FeedPage, HeldOperation, History, HistoryLedger,
+    Ledger, LedgerError, NewAgent, Newsflash, Pending, StreamRecord, TicketFile, TicketFilter,
+    TicketRow,
 };
 
 mod agents;
@@ -38,6 +39,7 @@ mod append;
 mod columns;
 mod feed;
 mod files;
+mod history;
 mod holdings;
 mod identity;
 mod known;
@@ -124,6 +126,12 @@ fn migrate(connection: &mut Connection) -> Result<(), LedgerError> {
         .run(connection)
         .map(|_| ())
         .map_err(|fault| LedgerError::Broken(format!("migrate its tables: {fault}")))
+}
+
+impl HistoryLedger for SqliteLedger {
+    fn history(&self, after: Option<String>, most: usize) -> Pending<'_, History> {
+        self.read(move |connection| history::page(connection, after.as_deref(), most))
+    }
 }
 
 impl Ledger for SqliteLedger {

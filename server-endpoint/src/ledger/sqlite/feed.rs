@@ -22,10 +22,7 @@ pub(super) fn page(
     after: Option<&str>,
 ) -> Result<FeedPage, LedgerError> {
     let given = after.unwrap_or_default();
-    let start = match after.filter(|cursor| !cursor.is_empty()) {
-        None => Some(0),
-        Some(cursor) => position_of(connection, cursor)?,
-    };
+    let start = start_of(connection, after)?;
     let rewound = start.is_none();
     let mut page = FeedPage {
         events: Vec::new(),
@@ -73,14 +70,15 @@ pub(super) fn news(connection: &Connection, after: Option<u64>) -> Result<Newsfl
     Ok(Newsflash { through, branches })
 }
 
-struct StoredEvent {
-    event: Event,
+pub(super) struct StoredEvent {
+    pub(super) event: Event,
     /// The cause, where an operation was.
     operation: Option<i64>,
 }
 
 impl StoredEvent {
-    fn read(row: &Row<'_>) -> Result<Self, LedgerError> {
+    /// From columns position, at, operation, kind, body.
+    pub(super) fn read(row: &Row<'_>) -> Result<Self, LedgerError> {
         let body: String = row.get(4)?;
         let event = Event {
             position: columns::count(row, 0)?,
@@ -94,7 +92,8 @@ impl StoredEvent {
         })
     }
 
-    fn cursor(&self) -> String {
+    /// Behind this event.
+    pub(super) fn cursor(&self) -> String {
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"branchline-cursor-v1");
         for number in [
@@ -112,7 +111,18 @@ impl StoredEvent {
     }
 }
 
-/// `None` where the cursor is not one of this ledger.
+/// The position that a reader's cursor stands for: the beginning without one, `None` where it is not one of
+/// this ledger.
+pub(super) fn start_of(
+    connection: &Connection,
+    after: Option<&str>,
+) -> Result<Option<u64>, LedgerError> {
+    match after.filter(|cursor| !cursor.is_empty()) {
+        None => Ok(Some(0)),
+        Some(cursor) => position_of(connection, cursor),
+    }
+}
+
 fn position_of(connection: &Connection, cursor: &str) -> Result<Option<u64>, LedgerError> {
     let position = cursor
         .split_once('-')
