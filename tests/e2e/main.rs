@@ -5,6 +5,7 @@
     reason = "a test's tasks end with the test"
 )]
 
+mod branch_network;
 mod bulk_lane;
 mod drop_folders;
 mod enrolment;

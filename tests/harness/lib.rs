@@ -4,6 +4,7 @@
 
 pub mod chaos;
 pub mod clamd;
+pub mod connect_proxy;
 pub mod crash_vfs;
 pub mod disks;
 pub mod dmz;
