@@ -207,7 +207,6 @@ fn from_central(problem: &Problem, not_before: Option<Duration>) -> Outcome {
             | ProblemKind::Conflict
             | ProblemKind::UnsupportedVersion
             | ProblemKind::Unauthenticated
-            | ProblemKind::WrongSecret
             | ProblemKind::Revoked
             | ProblemKind::UnknownToken
             | ProblemKind::TokenExpired

@@ -88,8 +88,6 @@ problem_kinds! {
     Unauthenticated = "urn:branchline:problem:unauthenticated", 401, CallIt, "No valid credentials";
     /// Central does not know this agent.
     UnknownAgent = "urn:branchline:problem:unknown-agent", 401, CallIt, "Unknown agent";
-    /// Central knows the agent; the secret is not its.
-    WrongSecret = "urn:branchline:problem:wrong-secret", 401, CallIt, "Wrong secret";
     /// The client certificate has expired; only the renewal's route takes it.
     CertificateExpired = "urn:branchline:problem:certificate-expired", 401, TryAgain, "The certificate has expired";
     /// A newer certificate of this agent is in use; only the renewal's route takes this one.
