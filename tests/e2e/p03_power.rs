@@ -40,7 +40,7 @@ impl Scene {
         branch.configure(central.address, reserve);
         let disk = match at_central {
             Some(disk) => disk?,
-            None => PoweredDisk::mount(&branch.data(), DISK_MIB)?,
+            None => branch.replace_data(|data| PoweredDisk::mount(data, DISK_MIB))?,
         };
         let file = sandbox.path().join("a.bin");
         incompressible(&file, FILE_BYTES, 1);

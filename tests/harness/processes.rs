@@ -554,7 +554,11 @@ impl Branch {
             .truncate(true)
             .mode(0o600)
             .open(self.identity());
-        let written = file.and_then(|mut file| file.write_all(&kept));
+        let written = file.and_then(|mut file| {
+            file.write_all(&kept)?;
+            file.sync_all()?;
+            std::fs::File::open(self.data())?.sync_all()
+        });
         written.expect("write the identity");
         replaced
     }
