@@ -12,7 +12,6 @@ pub mod forge;
 pub mod identity;
 pub mod journal;
 pub mod middlebox;
-pub mod narrow;
 pub mod processes;
 pub mod raw_http;
 pub mod samples;
