@@ -13,6 +13,8 @@ pub mod identity;
 pub mod journal;
 pub mod middlebox;
 pub mod processes;
+pub mod programs;
 pub mod raw_http;
 pub mod samples;
 pub mod tls;
+pub mod waiting;

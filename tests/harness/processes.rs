@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::sync_channel;
-use std::time::{Duration, Instant};
 
 use branchline_agent_api::{Client, FileTicket, OperationSaved, Status};
 use branchline_protocol::operation::{Contact, Priority};
@@ -22,101 +21,8 @@ use crate::forge::{Forge, Wish};
 use crate::identity::{self, Member};
 use crate::tls;
 
-/// How long anything may take before a test gives up; far beyond what it should take, because
-/// machines are shared.
-pub const PATIENCE: Duration = Duration::from_secs(60);
-/// The same for what becomes of files, which are carried, verified and scanned one after another.
-pub const FILE_PATIENCE: Duration = Duration::from_secs(240);
-
-/// The folder of a built program, built first if the sources are newer.
-pub fn binary(name: &str) -> PathBuf {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(build).join(name)
-}
-
-fn build() -> PathBuf {
-    let own = std::env::current_exe().expect("a test knows its own path");
-    let profile = own
-        .ancestors()
-        .find(|folder| folder.ends_with("debug") || folder.ends_with("release"))
-        .expect("a test runs from cargo's target folder")
-        .to_owned();
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args([
-        "build",
-        "--quiet",
-        "--package=branchline-agent",
-        "--package=branchline-server",
-        // With it the dependencies have the features that this very build has, and are not built again.
-        "--package=branchline-tests",
-        "--bins",
-    ]);
-    cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    cargo
-        .arg("--target-dir")
-        .arg(profile.parent().expect("a profile lies in a target folder"));
-    // What cargo tells a test of its own package would make some build scripts run again.
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-            cargo.env_remove(&name);
-        }
-    }
-    if profile.ends_with("release") {
-        cargo.arg("--release");
-    }
-    assert!(
-        cargo.status().expect("run cargo").success(),
-        "the programs do not build"
-    );
-    profile
-}
-
-/// Waits until `condition` gives something. Panics with `what` when it takes too long.
-pub fn wait_for<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
-    wait_within(PATIENCE, what, condition)
-}
-
-/// The same with another patience.
-pub fn wait_within<T>(
-    patience: Duration,
-    what: &str,
-    mut condition: impl FnMut() -> Option<T>,
-) -> T {
-    let started = Instant::now();
-    let mut pause = Duration::from_millis(1);
-    loop {
-        if let Some(found) = condition() {
-            return found;
-        }
-        assert!(
-            started.elapsed() < patience,
-            "waited {patience:?} for {what}"
-        );
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(50));
-    }
-}
-
-/// The same for conditions that ask over the network.
-pub async fn wait_until<T, F>(what: &str, mut condition: impl FnMut() -> F) -> T
-where
-    F: Future<Output = Option<T>>,
-{
-    let started = Instant::now();
-    let mut pause = Duration::from_millis(1);
-    loop {
-        if let Some(found) = condition().await {
-            return found;
-        }
-        assert!(
-            started.elapsed() < PATIENCE,
-            "waited {PATIENCE:?} for {what}"
-        );
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_millis(50));
-    }
-}
+pub use crate::programs::binary;
+pub use crate::waiting::{FILE_PATIENCE, PATIENCE, wait_for, wait_until, wait_within};
 
 /// A port on loopback that nothing uses, outside the range from which connections take theirs.
 pub fn free_address() -> SocketAddr {
