@@ -16,7 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, HttpBody};
 use axum::middleware::from_fn_with_state;
+use axum::response::Response;
 use axum::routing::{get, post};
 use branchline_protocol::enrolment::{CERTIFICATE_PATH, ENROLMENT_PATH, PROBE_PATH};
 use branchline_protocol::exchange::{CHUNKS_PATH, FEED_PATH, MANIFESTS_PATH, OPERATIONS_PATH};
@@ -33,6 +35,7 @@ use attempts::Attempts;
 use body::{BodyBudget, Reading};
 use bulk::{ControlWork, Gate};
 use bulletin::Bulletin;
+use refusal::Refusal;
 use vault_health::VaultHealth;
 use visitors::Visitors;
 
@@ -231,6 +234,13 @@ impl Ingress {
             stall: self.bounds.body_stall,
             total: self.bounds.body_total,
             most: SUBMISSION_BYTES,
+        }
+    }
+
+    /// The rest of a body whose request was refused goes on coming, and is thrown away for a while.
+    fn let_go(&self, answer: &Result<Response, Refusal>, body: Body) {
+        if answer.is_err() && !body.is_end_stream() {
+            self.tasks.spawn(body::linger(body));
         }
     }
 

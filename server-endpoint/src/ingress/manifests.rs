@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use branchline_protocol::limits::{ANNOUNCED_FILES, SECTION_CHUNKS};
@@ -22,9 +22,7 @@ pub(super) async fn announce(
 ) -> Result<Response, Refusal> {
     let (parts, mut body) = request.into_parts();
     let answer = take(&ingress, &parts, &mut body).await;
-    if answer.is_err() && !body.is_end_stream() {
-        ingress.tasks.spawn(body::linger(body));
-    }
+    ingress.let_go(&answer, body);
     answer
 }
 
