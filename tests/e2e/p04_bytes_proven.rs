@@ -127,9 +127,14 @@ async fn a_chunk_that_decays_on_the_branchs_disk_is_named_and_healed_by_the_next
     assert!(said.contains("damaged: decays.bin"), "{said}");
     assert!(said.contains(FileFault::BranchDamaged.advice()), "{said}");
     branch.start();
-    // The running agent has the file for itself, and says so.
-    let verified = succeeded(&branch.cli(&["queue", "verify"]));
-    assert!(verified.contains("stop the agent"), "{verified}");
+    // The running agent has the file for itself from its first look at it on, and says so.
+    let had = harness::processes::wait_until("the agent to have its chunks", || async {
+        let verified = branch.cli(&["queue", "verify"]);
+        text(&verified.stdout)
+            .contains("stop the agent")
+            .then_some(verified)
+    });
+    succeeded(&had.await);
     let sound = sandbox.path().join("sound.bin");
     incompressible(&sound, 3 * MB, seed + 1);
     branch.attach(&number, &sound);
