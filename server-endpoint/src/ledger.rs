@@ -16,6 +16,7 @@ use branchline_protocol::id::{AgentId, BranchCode, Seq, StreamId, TicketNumber};
 use branchline_protocol::time::UnixMillis;
 
 mod append;
+mod desk;
 mod files;
 mod history;
 mod identity;
@@ -27,7 +28,10 @@ mod trail;
 pub(crate) mod contract;
 pub mod sqlite;
 
+pub use branchline_protocol::desk::TicketState;
+
 pub use append::{Acknowledged, Append, Appended, Batch};
+pub use desk::{CatalogueChange, Change, Command, Commanded, DeskLedger};
 pub use files::{
     Announce, Announced, ChunkPlace, ChunksKept, DedupScope, FileFilter, FileLedger, FileRecord,
     KeepChunks, KeptChunk, MoveFile, ObjectName, PlacedChunk, UploadBounds, Want,
@@ -45,7 +49,7 @@ pub use operators::{
 };
 pub use records::{
     AgentRecord, BranchRecord, Comment, Contact, HeldOperation, NewAgent, StreamRecord,
-    TICKET_FILES, TicketFile, TicketFilter, TicketRow, TicketState,
+    TICKET_FILES, TicketFile, TicketFilter, TicketRow,
 };
 pub use trail::{Actor, Deed, TRAIL_GENESIS, TrailCheck, TrailEntry, TrailFault, TrailFilter};
 

@@ -6,9 +6,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::desk::{Catalogue, OfferedFile, TicketState};
 use crate::enrolment::SignedTrust;
 use crate::file::FileState;
-use crate::id::{FileId, OperationId, Seq, TicketId, TicketNumber};
+use crate::id::{CommandId, FileId, OperationId, Seq, TicketId, TicketNumber};
+use crate::operation::Priority;
 use crate::time::UnixMillis;
 
 /// One event as it travels.
@@ -78,6 +80,94 @@ pub enum EventBody {
         /// Signed by an anchor that they trust already.
         #[serde(flatten)]
         trust: SignedTrust,
+    },
+    /// Central answers.
+    ReplyAdded {
+        /// The ticket it belongs to.
+        ticket: TicketId,
+        /// Names it for ever.
+        reply: CommandId,
+        /// Who, as the branch is to see it; at most [`crate::limits::USER_CHARS`].
+        by: String,
+        /// At most [`crate::limits::TEXT_CHARS`].
+        text: String,
+        /// What goes with it; at most [`crate::limits::REPLY_FILES`].
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        files: Vec<OfferedFile>,
+    },
+    /// A ticket stands elsewhere now: by the desk, or because its branch spoke.
+    TicketMoved {
+        /// The ticket concerned.
+        ticket: TicketId,
+        /// Where it stands.
+        state: TicketState,
+        /// The operator, where it was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
+    /// The desk sees it in another light.
+    TicketClassified {
+        /// The ticket concerned.
+        ticket: TicketId,
+        /// From now on.
+        priority: Priority,
+        /// From now on.
+        category: String,
+        /// The operator.
+        by: String,
+    },
+    /// Another ticket goes on in place of this one.
+    TicketMerged {
+        /// The ticket that ends.
+        ticket: TicketId,
+        /// The one that goes on.
+        into: TicketId,
+        /// Its number.
+        number: TicketNumber,
+        /// The operator.
+        by: String,
+    },
+    /// A note among central support; never in a feed.
+    NoteAdded {
+        /// The ticket it belongs to.
+        ticket: TicketId,
+        /// Names it for ever.
+        note: CommandId,
+        /// The operator.
+        by: String,
+        /// At most [`crate::limits::TEXT_CHARS`].
+        text: String,
+    },
+    /// Somebody takes care of it, or nobody any more; never in a feed.
+    TicketAssigned {
+        /// The ticket concerned.
+        ticket: TicketId,
+        /// An operator.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
+        /// The operator who said so.
+        by: String,
+    },
+    /// Its tags are these; never in a feed.
+    TicketTagged {
+        /// The ticket concerned.
+        ticket: TicketId,
+        /// All of them, sorted; at most [`crate::limits::TAGS`].
+        tags: Vec<String>,
+        /// The operator.
+        by: String,
+    },
+    /// What branches file by from now on; for every branch.
+    CatalogueChanged {
+        /// The whole of it.
+        catalogue: Catalogue,
+    },
+    /// How much bandwidth this branch may use for files: the words of the agent's setting `bulk.rate`.
+    BandwidthChanged {
+        /// Grows with every change.
+        serial: u64,
+        /// A timetable, or `None`: as the agent's own configuration says.
+        rate: Option<String>,
     },
     /// Central keeps an operation without effect, for this reason (P6).
     OperationRejected {

@@ -90,6 +90,12 @@ uuid_newtype!(
     FileId
 );
 
+uuid_newtype!(
+    /// One command of the desk, made by the client that asks for it; what it names happens once. A reply
+    /// or a note is known by the command that brought it.
+    CommandId
+);
+
 impl From<OperationId> for TicketId {
     fn from(filing: OperationId) -> Self {
         Self(filing.0)

@@ -18,6 +18,7 @@
 //! joins and stays known.
 
 pub mod chain;
+pub mod desk;
 pub mod enrolment;
 pub mod event;
 pub mod exchange;

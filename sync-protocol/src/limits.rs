@@ -111,3 +111,15 @@ pub const TOKEN_CHARS: usize = 512;
 pub const ENROLMENT_BYTES: usize = 16 * 1024;
 /// How far a clock may be off before it is called wrong: what certificates are backdated by.
 pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
+/// Files with one reply from central.
+pub const REPLY_FILES: usize = 20;
+/// Categories in the catalogue: more than a person chooses from.
+pub const CATEGORIES: usize = 100;
+/// Languages of one text.
+pub const LANGUAGES: usize = 8;
+/// Characters of a hint below a form.
+pub const HINT_CHARS: usize = 500;
+/// Tags on one ticket.
+pub const TAGS: usize = 20;
+/// Characters of a tag.
+pub const TAG_CHARS: usize = 40;

@@ -1,6 +1,7 @@
 //! What the ledger tells of agents, tickets and streams.
 
 use branchline_protocol::chain::Position;
+use branchline_protocol::desk::TicketState;
 use branchline_protocol::event::Verdict;
 use branchline_protocol::id::{
     AgentId, BranchCode, Digest, OperationId, Seq, TicketId, TicketNumber,
@@ -83,25 +84,6 @@ pub struct TicketFilter {
     pub after: Option<TicketNumber>,
     /// At most so many.
     pub most: usize,
-}
-
-/// Where a ticket stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TicketState {
-    /// Filed.
-    Open,
-    /// The branch took it back.
-    Withdrawn,
-}
-
-impl TicketState {
-    /// The word in stores, listings and JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Withdrawn => "withdrawn",
-        }
-    }
 }
 
 /// A ticket in a listing.

@@ -52,11 +52,12 @@ pub(super) fn number(row: &Row<'_>, from: usize) -> Result<TicketNumber, LedgerE
 }
 
 pub(super) fn state(row: &Row<'_>, column: usize) -> Result<TicketState, LedgerError> {
-    match row.get_ref(column)?.as_str().unwrap_or_default() {
-        "open" => Ok(TicketState::Open),
-        "withdrawn" => Ok(TicketState::Withdrawn),
-        _ => Err(unfit("a ticket's state")),
-    }
+    let state = row
+        .get_ref(column)?
+        .as_str()
+        .ok()
+        .and_then(|word| word.parse().ok());
+    state.ok_or_else(|| unfit("a ticket's state"))
 }
 
 /// NULL is accepted.
