@@ -27,13 +27,12 @@ use branchline_protocol::enrolment::{
     PROBE_PATH, ProbeReply, RenewalRequest, TrustBundle,
 };
 use branchline_protocol::exchange::{
-    Credentials, DIGEST_HEADER, FEED_PATH, FeedReply, OPERATIONS_PATH, PROTOCOL_VERSION,
-    SubmissionReply, VERSION_HEADER, body_digest,
+    DIGEST_HEADER, FEED_PATH, FeedReply, OPERATIONS_PATH, PROTOCOL_VERSION, SubmissionReply,
+    VERSION_HEADER, body_digest,
 };
 use branchline_protocol::limits;
 use branchline_protocol::outcome::{Failure, Heard, Outcome, classify};
-use http::HeaderValue;
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use reqwest::RequestBuilder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -41,7 +40,7 @@ use serde::de::DeserializeOwned;
 use bulk::BulkLink;
 use clock::Diagnosis;
 use gate::Gate;
-use proxy::{LinkSettings, Route};
+use proxy::LinkSettings;
 use tls::Tls;
 use way::Way;
 
@@ -74,12 +73,6 @@ pub enum Answer<T> {
 /// Why there can be no link at all.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// Without certificates, only a central on this machine may be spoken to.
-    #[error(
-        "server = {0:?}: without certificates, only plain HTTP to this machine is possible \
-         (http://127.0.0.1:PORT); anything else would send tickets and the secret unprotected"
-    )]
-    NotLoopback(String),
     /// Central is behind TLS, and only there.
     #[error("server = {0:?}: central's address is https://NAME or https://NAME:PORT, and no more")]
     NotHttps(String),
@@ -111,38 +104,20 @@ struct Present {
     /// Counts the changes.
     generation: u64,
     http: reqwest::Client,
-    tls: Option<Tls>,
+    tls: Tls,
     proof: Proof,
-    authorization: Option<HeaderValue>,
 }
 
 /// What central is proven by.
 #[derive(Debug, Clone)]
 enum Proof {
-    /// Being on this machine.
-    Place,
+    /// Nothing: whoever looks around before there is anything to trust.
+    Nothing,
     Trust(TrustBundle),
     Fingerprint(Fingerprint),
 }
 
 impl Link {
-    /// A link to a central on this machine, as this agent. Connects at the first request.
-    pub fn new(server: &str, credentials: &Credentials) -> Result<Self, LinkError> {
-        let Some(origin) = Origin::plain_loopback(server) else {
-            return Err(LinkError::NotLoopback(server.to_owned()));
-        };
-        let mut authorization =
-            HeaderValue::from_str(&credentials.to_header()).map_err(|fault| client(&fault))?;
-        authorization.set_sensitive(true);
-        let way = Way {
-            origin,
-            route: Route::Direct,
-        };
-        let mut present = Present::new(0, &way, None, Proof::Place)?;
-        present.authorization = Some(authorization);
-        Ok(Self::with(way, present, false))
-    }
-
     /// A link to a central that is proven by whom the agent trusts, as the agent. Connects at the first
     /// request.
     pub fn mutual(
@@ -152,7 +127,7 @@ impl Link {
     ) -> Result<Self, LinkError> {
         let way = Way::new(server, settings)?;
         let tls = Tls::mutual(showing, settings.tls12)?;
-        let present = Present::new(0, &way, Some(tls), Proof::Trust(showing.trust.clone()))?;
+        let present = Present::new(0, &way, tls, Proof::Trust(showing.trust.clone()))?;
         Ok(Self::with(way, present, settings.tls12))
     }
 
@@ -164,7 +139,7 @@ impl Link {
     ) -> Result<Self, LinkError> {
         let way = Way::new(server, settings)?;
         let tls = Tls::by_fingerprint(anchor, settings.tls12)?;
-        let present = Present::new(0, &way, Some(tls), Proof::Fingerprint(anchor))?;
+        let present = Present::new(0, &way, tls, Proof::Fingerprint(anchor))?;
         Ok(Self::with(way, present, settings.tls12))
     }
 
@@ -191,7 +166,7 @@ impl Link {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         let generation = current.generation + 1;
-        *current = Arc::new(Present::new(generation, self.way(), Some(tls), proof)?);
+        *current = Arc::new(Present::new(generation, self.way(), tls, proof)?);
         Ok(())
     }
 
@@ -280,13 +255,10 @@ impl Link {
         request: impl FnOnce(&reqwest::Client) -> RequestBuilder,
     ) -> Answer<T> {
         let present = self.present();
-        let mut request = request(&present.http)
+        let request = request(&present.http)
             .header(VERSION_HEADER, PROTOCOL_VERSION)
             .header(ACCEPT_ENCODING, "zstd")
             .timeout(within);
-        if let Some(authorization) = &present.authorization {
-            request = request.header(AUTHORIZATION, authorization.clone());
-        }
         let through_proxy = self.way().route.proxy().is_some();
         match answer::receive(request, through_proxy).await {
             Ok(received) => self.unless_of_before(received.into_answer(), present.generation),
@@ -315,7 +287,7 @@ impl Link {
             return self.diagnosed();
         }
         let present = self.present();
-        let seen = present.tls.as_ref().and_then(Tls::seen);
+        let seen = present.tls.seen();
         trouble::words(failure, self.way(), seen.as_ref())
     }
 
@@ -339,7 +311,7 @@ fn client(fault: &dyn std::fmt::Display) -> LinkError {
 }
 
 impl Present {
-    fn new(generation: u64, way: &Way, tls: Option<Tls>, proof: Proof) -> Result<Self, LinkError> {
+    fn new(generation: u64, way: &Way, tls: Tls, proof: Proof) -> Result<Self, LinkError> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut http = reqwest::Client::builder()
             .no_proxy()
@@ -351,16 +323,13 @@ impl Present {
         if let Some(proxy) = way.route.proxy() {
             http = http.proxy(proxy.for_requests().map_err(|fault| client(&fault))?);
         }
-        if let Some(tls) = &tls {
-            http = http.https_only(true);
-            http = http.tls_backend_preconfigured(tls.config.as_ref().clone());
-        }
+        http = http.https_only(true);
+        http = http.tls_backend_preconfigured(tls.config.as_ref().clone());
         Ok(Self {
             generation,
             http: http.build().map_err(|fault| client(&fault))?,
             tls,
             proof,
-            authorization: None,
         })
     }
 }

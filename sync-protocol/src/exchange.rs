@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::chain::Position;
 use crate::event::{Event, VerdictAt};
-use crate::id::{AgentId, Digest, StreamId};
+use crate::id::{Digest, StreamId};
 use crate::time::UnixMillis;
 
 /// The version that this crate speaks, in the header [`VERSION_HEADER`] of every request and answer.
@@ -137,45 +137,6 @@ pub struct FeedReply {
     pub rewound: bool,
     /// Central's clock.
     pub server_time: UnixMillis,
-}
-
-/// A bearer secret and whose it is, as `Authorization: Bearer AGENT.SECRET` carries it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// The agent.
-    pub agent: AgentId,
-    /// Its secret; 32 random bytes.
-    pub secret: [u8; 32],
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credentials")
-            .field("agent", &self.agent)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Credentials {
-    /// The value of the `Authorization` header.
-    pub fn to_header(&self) -> String {
-        format!("Bearer {}.{}", self.agent, crate::id::Digest(self.secret))
-    }
-
-    /// Reads the value of an `Authorization` header.
-    pub fn from_header(value: &str) -> Option<Self> {
-        let (agent, secret) = value.strip_prefix("Bearer ")?.split_once('.')?;
-        let secret: crate::id::Digest = secret.parse().ok()?;
-        Some(Self {
-            agent: agent.parse().ok()?,
-            secret: secret.0,
-        })
-    }
-
-    /// What central stores of the secret.
-    pub fn secret_hash(&self) -> crate::id::Digest {
-        crate::id::Digest(*blake3::hash(&self.secret).as_bytes())
-    }
 }
 
 /// A [`Submission`] without its operations.

@@ -27,7 +27,7 @@ use branchline_protocol::limits;
 use branchline_protocol::manifest::{Announcement, AnnouncementReply, ChunksReply};
 use branchline_protocol::outcome::{Failure, Outcome};
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -227,9 +227,6 @@ impl BulkLink {
             .header(VERSION_HEADER, PROTOCOL_VERSION)
             .header(ACCEPT_ENCODING, "zstd")
             .header(CONTENT_TYPE, content.media_type);
-        if let Some(authorization) = &self.shared.link.present().authorization {
-            request = request.header(AUTHORIZATION, authorization);
-        }
         if let Some(encoding) = &content.encoding {
             request = request.header(CONTENT_ENCODING, encoding);
         }

@@ -88,7 +88,7 @@ impl Proof {
     /// TLS that leaves the dates out, where there is anything to prove central by.
     pub(super) fn diagnosing(&self, tls12: bool) -> Option<Tls> {
         match self {
-            Self::Place => None,
+            Self::Nothing => None,
             Self::Trust(trust) => Tls::diagnosing(trust, tls12).ok(),
             Self::Fingerprint(anchor) => Tls::diagnosing_by_fingerprint(*anchor, tls12).ok(),
         }
@@ -131,7 +131,7 @@ impl Link {
     }
 
     async fn central_time(&self, tls: &Tls) -> Option<UnixMillis> {
-        let wire = self.way().open(Some(tls), WITHIN, |_| ()).await.ok()?;
+        let wire = self.way().open(tls, WITHIN, |_| ()).await.ok()?;
         let (mut sender, driver) = http1::handshake(TokioIo::new(wire)).await.ok()?;
         let request = Request::get("/livez")
             .header(HOST, self.way().origin.authority())

@@ -2,7 +2,7 @@
 
 use reqwest::Url;
 
-/// `https://host[:port]`, or `http://` to this machine.
+/// `https://host[:port]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// Scheme, host and port as URLs are made of them; no slash at the end.
@@ -10,29 +10,15 @@ pub struct Origin {
     /// A name or an address, without brackets.
     host: String,
     port: u16,
-    is_protected: bool,
 }
 
 impl Origin {
     /// Central behind TLS. Requests go to what was understood and not to what was written: blanks and
     /// slashes at the end would break every one.
     pub fn protected(server: &str) -> Option<Self> {
-        Self::understood(server).filter(|origin| origin.is_protected)
-    }
-
-    /// Central on this machine, without TLS.
-    pub(super) fn plain_loopback(server: &str) -> Option<Self> {
-        Self::understood(server).filter(|origin| !origin.is_protected && origin.is_loopback())
-    }
-
-    /// Only that much, and nothing else with it.
-    fn understood(server: &str) -> Option<Self> {
-        let url = Url::parse(server).ok()?;
-        let is_protected = match url.scheme() {
-            "https" => true,
-            "http" => false,
-            _ => return None,
-        };
+        let url = Url::parse(server)
+            .ok()
+            .filter(|url| url.scheme() == "https")?;
         let no_path = url.path().bytes().all(|byte| byte == b'/');
         let nothing_more = url.query().is_none() && url.fragment().is_none();
         let no_login = url.username().is_empty() && url.password().is_none();
@@ -41,7 +27,6 @@ impl Origin {
             text: url.origin().ascii_serialization(),
             host: url.host_str()?.trim_matches(['[', ']']).to_owned(),
             port: url.port_or_known_default()?,
-            is_protected,
         })
     }
 
@@ -89,45 +74,6 @@ impl Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn plain_http_goes_to_this_machine_only() {
-        let plain = |server| Origin::plain_loopback(server).map(|origin| origin.text);
-        for good in [
-            "http://127.0.0.1:8470",
-            "http://localhost:1",
-            "http://[::1]:8470",
-        ] {
-            assert_eq!(plain(good).as_deref(), Some(good));
-        }
-        for odd in [
-            "http://127.0.0.1:8470/",
-            " http://127.0.0.1:8470 ",
-            "HTTP:127.0.0.1:8470//",
-        ] {
-            assert_eq!(
-                plain(odd).as_deref(),
-                Some("http://127.0.0.1:8470"),
-                "{odd}"
-            );
-        }
-        for bad in [
-            "http://central.example.org",
-            "https://127.0.0.1:1",
-            "http://10.0.0.1:1",
-            "127.0.0.1:1",
-            "http://127.0.0.1.example.org",
-            "http://localhost@example.org:1",
-            "",
-            "file:///x",
-            "http://127.0.0.1:1/path",
-            "http://127.0.0.1:1?x=y",
-            "http://127.0.0.1:1#x",
-            "http://user:password@127.0.0.1:1",
-        ] {
-            assert_eq!(plain(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn protected_origins_are_https_and_nothing_more() {

@@ -103,7 +103,7 @@ impl Survey {
                 Tls::by_fingerprint(anchor, tls12)?,
                 Proof::Fingerprint(anchor),
             ),
-            Surveyor::Nobody => (Tls::looking(tls12)?, Proof::Place),
+            Surveyor::Nobody => (Tls::looking(tls12)?, Proof::Nothing),
         };
         let diagnosing = proof.diagnosing(tls12);
         Ok(Self {

@@ -6,14 +6,11 @@ mod tunnel;
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use branchline_protocol::outcome::Failure;
 use futures_util::future::select_ok;
 use rustls_pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -37,15 +34,6 @@ const TLS_BUFFER_BYTES: usize = 16 * 1024;
 pub(super) struct Way {
     pub(super) origin: Origin,
     pub(super) route: Route,
-}
-
-/// Bytes to and from central.
-#[derive(Debug)]
-pub(super) enum Wire {
-    /// To this machine.
-    Plain(TcpStream),
-    /// To anywhere.
-    Protected(Box<TlsStream<TcpStream>>),
 }
 
 impl Way {
@@ -110,10 +98,10 @@ impl Way {
     /// and twice that each of the steps that take more.
     pub(super) async fn open(
         &self,
-        tls: Option<&Tls>,
+        tls: &Tls,
         within: Duration,
         prepare: impl FnOnce(&TcpStream),
-    ) -> Result<Wire, Failure> {
+    ) -> Result<TlsStream<TcpStream>, Failure> {
         let through_proxy = self.route.proxy().is_some();
         let (unresolved, unreached) = if through_proxy {
             (Failure::Proxy, Failure::Proxy)
@@ -129,13 +117,9 @@ impl Way {
         let tunnel = self.tunnel(&mut stream);
         let tunnelled = async { tunnel.await.map_err(TunnelFault::failure) };
         in_time(within * 2, Failure::Proxy, tunnelled).await?;
-        let Some(tls) = tls else {
-            return Ok(Wire::Plain(stream));
-        };
         let protect = self.protect(stream, tls);
         let protected = async { protect.await.map_err(|fault| failure::of_handshake(&fault)) };
-        let wire = in_time(within * 2, Failure::TimedOut, protected).await?;
-        Ok(Wire::Protected(Box::new(wire)))
+        in_time(within * 2, Failure::TimedOut, protected).await
     }
 }
 
@@ -147,63 +131,5 @@ async fn in_time<T>(
     match tokio::time::timeout(within, step).await {
         Ok(done) => done,
         Err(_) => Err(late),
-    }
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Protected(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Protected(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
-            Self::Protected(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Protected(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Self::Protected(stream) => Pin::new(stream).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Protected(stream) => Pin::new(stream).poll_shutdown(context),
-        }
     }
 }

@@ -72,7 +72,7 @@ impl Connection {
             None => FIRST_CONNECT_WITHIN,
         };
         let prepare = |stream: &TcpStream| prepare(stream, unacknowledged);
-        let wire = way.open(present.tls.as_ref(), within, prepare).await?;
+        let wire = way.open(&present.tls, within, prepare).await?;
         let (sender, driver) = Builder::new()
             .max_buf_size(BUFFER_BYTES)
             .handshake(TokioIo::new(wire))

@@ -2,16 +2,19 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use branchline_protocol::exchange::Credentials;
 use branchline_protocol::frame::{Decoder, Encoding, Frame};
-use branchline_protocol::id::AgentId;
 use branchline_protocol::manifest::ChunkRef;
 use branchline_protocol::problem::{Problem, ProblemKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::*;
+use crate::config::ProxyChoice;
+use crate::link::proxy::LinkSettings;
+use crate::link::tests::authority::{Authority, GOOD};
 
 /// How the server treats one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,7 @@ enum Manner {
 }
 
 struct Server {
+    authority: Authority,
     address: std::net::SocketAddr,
     connections: Arc<AtomicUsize>,
     bodies: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -50,14 +54,18 @@ impl Server {
         let listener = socket.listen(16).unwrap();
         let address = listener.local_addr().unwrap();
         let (connections, bodies) = (Arc::<AtomicUsize>::default(), Arc::<Mutex<_>>::default());
+        let authority = Authority::new("Branchline root");
+        let config = authority.serves(&authority.server("localhost", GOOD));
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(
             listener,
+            TlsAcceptor::from(Arc::new(config)),
             manners.to_vec(),
             connections.clone(),
             bodies.clone(),
         ));
         Self {
+            authority,
             address,
             connections,
             bodies,
@@ -66,11 +74,12 @@ impl Server {
     }
 
     fn link(&self) -> BulkLink {
-        let credentials = Credentials {
-            agent: AgentId(uuid::Uuid::nil()),
-            secret: [7; 32],
+        let settings = LinkSettings {
+            proxy: ProxyChoice::Direct,
+            ..LinkSettings::default()
         };
-        let link = Link::new(&format!("http://{}", self.address), &credentials).unwrap();
+        let server = format!("https://localhost:{}", self.address.port());
+        let link = Link::mutual(&server, &self.authority.agent(), &settings).unwrap();
         link.bulk(Arc::new(Gate::unpaced()))
     }
 
@@ -81,6 +90,7 @@ impl Server {
 
 async fn serve(
     listener: TcpListener,
+    acceptor: TlsAcceptor,
     manners: Vec<Manner>,
     connections: Arc<AtomicUsize>,
     bodies: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -90,16 +100,16 @@ async fn serve(
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         connections.fetch_add(1, Ordering::SeqCst);
-        let (manners, bodies) = (manners.clone(), bodies.clone());
+        let (acceptor, manners, bodies) = (acceptor.clone(), manners.clone(), bodies.clone());
         open.spawn(async move {
-            let mut stream = stream;
+            let mut stream = acceptor.accept(stream).await.expect("a handshake");
             while one(&mut stream, &manners, &bodies).await.is_some() {}
         });
     }
 }
 
 async fn one(
-    stream: &mut TcpStream,
+    stream: &mut TlsStream<TcpStream>,
     manners: &Mutex<std::vec::IntoIter<Manner>>,
     bodies: &Mutex<Vec<Vec<u8>>>,
 ) -> Option<()> {
@@ -153,7 +163,7 @@ async fn one(
     (manner != Manner::AnswerAndClose).then_some(())
 }
 
-async fn answer(stream: &mut TcpStream, status: &str, body: &str) -> Option<()> {
+async fn answer(stream: &mut TlsStream<TcpStream>, status: &str, body: &str) -> Option<()> {
     let length = body.len();
     let said = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}");
     stream.write_all(said.as_bytes()).await.ok()
