@@ -48,7 +48,7 @@ pub use operators::{
     PasswordHash, Right, Role, SESSIONS_EACH, SessionRecord,
 };
 pub use records::{
-    AgentRecord, BranchRecord, Comment, Contact, HeldOperation, NewAgent, StreamRecord,
+    AgentRecord, Answer, BranchRecord, Comment, Contact, HeldOperation, NewAgent, StreamRecord,
     TICKET_FILES, TicketFile, TicketFilter, TicketRow,
 };
 pub use trail::{Actor, Deed, TRAIL_GENESIS, TrailCheck, TrailEntry, TrailFault, TrailFilter};
@@ -92,7 +92,7 @@ pub struct Newsflash {
 }
 
 /// Central's authoritative store.
-pub trait Ledger: FileLedger + IdentityLedger {
+pub trait Ledger: FileLedger + IdentityLedger + DeskLedger {
     /// Takes a submission, whole or not at all, and notes how its agent is in the same commit.
     fn append(&self, append: Append) -> Pending<'_, Appended>;
 

@@ -230,6 +230,14 @@ impl Catalogue {
                 return faulty;
             }
         }
+        let bytes = serde_json::to_string(self).map_or(usize::MAX, |text| text.len());
+        if bytes > limits::CATALOGUE_BYTES {
+            let most = limits::CATALOGUE_BYTES;
+            return wrong(
+                "categories".to_owned(),
+                format!("are {bytes} bytes in all; at most {most} are allowed"),
+            );
+        }
         None
     }
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{Failure, block_on, open_ledger, output};
-use crate::ledger::{FileRecord, Ledger, TicketFile, TicketFilter, TicketRow};
+use crate::ledger::{Answer, FileRecord, Ledger, TicketFile, TicketFilter, TicketRow};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TicketsCommand {
@@ -91,7 +91,7 @@ fn table_row(ticket: &TicketRow) -> Vec<String> {
     vec![
         ticket.number.to_string(),
         ticket.state.as_str().to_owned(),
-        ticket.filed.priority.as_str().to_owned(),
+        ticket.priority.as_str().to_owned(),
         local(ticket.filed_at),
         output::moment(ticket.received_at),
         output::cell(&ticket.filed.subject, 60),
@@ -129,9 +129,17 @@ fn show_file(file: &TicketFile) {
         ticket.number,
         output::safe(&filed.subject)
     ));
-    field("State", ticket.state.as_str());
-    field("Priority", filed.priority.as_str());
-    field("Category", &filed.category);
+    let state = ticket.state.as_str();
+    match &ticket.merged_into {
+        Some(into) => field("State", &format!("{state} into {into}")),
+        None => field("State", state),
+    }
+    field("Assignee", ticket.assignee.as_deref().unwrap_or("nobody"));
+    field("Priority", ticket.priority.as_str());
+    field("Category", &ticket.category);
+    if !ticket.tags.is_empty() {
+        field("Tags", &ticket.tags.join(", "));
+    }
     field("Contact", &contact(&filed.contact));
     if let Some(asset) = &filed.asset {
         field("Asset", asset);
@@ -159,6 +167,16 @@ fn show_file(file: &TicketFile) {
         let head = format!("-- {} by {}", comment.at, comment.reporter);
         output::line(&output::safe(&head));
         output::line(&output::safe(&comment.text));
+    }
+    for answer in &file.answers {
+        output::line("");
+        let what = if answer.is_note { "note" } else { "reply" };
+        let head = format!("-- {} {what} by {}", output::moment(answer.at), answer.by);
+        output::line(&output::safe(&head));
+        output::line(&output::safe(&answer.text));
+        for file in &answer.files {
+            output::line(&output::safe(&format!("   with {}", file.name)));
+        }
     }
     show_files(file);
 }
@@ -201,8 +219,12 @@ fn row_json(ticket: &TicketRow) -> impl Serialize {
         "ticket": ticket.id,
         "branch": ticket.number.branch,
         "state": ticket.state.as_str(),
-        "priority": ticket.filed.priority,
-        "category": ticket.filed.category,
+        "version": ticket.version,
+        "assignee": ticket.assignee,
+        "tags": ticket.tags,
+        "merged_into": ticket.merged_into,
+        "priority": ticket.priority,
+        "category": ticket.category,
         "subject": ticket.filed.subject,
         "reporter": ticket.reporter,
         "filed_at": ticket.filed_at,
@@ -225,6 +247,7 @@ fn file_json(file: &TicketFile) -> impl Serialize {
             })
         })
         .collect();
+    let answers: Vec<_> = file.answers.iter().map(answer_json).collect();
     let files: Vec<_> = file.files.iter().map(attached_json).collect();
     json!({
         "number": ticket.number,
@@ -232,8 +255,12 @@ fn file_json(file: &TicketFile) -> impl Serialize {
         "ticket": ticket.id,
         "branch": ticket.number.branch,
         "state": ticket.state.as_str(),
-        "priority": ticket.filed.priority,
-        "category": ticket.filed.category,
+        "version": ticket.version,
+        "assignee": ticket.assignee,
+        "tags": ticket.tags,
+        "merged_into": ticket.merged_into,
+        "priority": ticket.priority,
+        "category": ticket.category,
         "subject": ticket.filed.subject,
         "description": ticket.filed.description,
         "contact": ticket.filed.contact,
@@ -243,11 +270,23 @@ fn file_json(file: &TicketFile) -> impl Serialize {
         "received_at": ticket.received_at.to_rfc3339(),
         "verdict": file.verdict,
         "comments": comments,
+        "answers": answers,
         "files": files,
         "more_files": file.more_files,
         "withdrawn": file.withdrawn.as_ref().map(|(at, withdrawn)| {
             json!({ "at": at, "reason": withdrawn.reason })
         }),
+    })
+}
+
+fn answer_json(answer: &Answer) -> impl Serialize {
+    json!({
+        "id": answer.id,
+        "kind": if answer.is_note { "note" } else { "reply" },
+        "at": answer.at.to_rfc3339(),
+        "by": answer.by,
+        "text": answer.text,
+        "files": answer.files,
     })
 }
 

@@ -12,6 +12,8 @@ pub(crate) mod appending;
 pub(crate) mod attached;
 pub(crate) mod bringing;
 pub(crate) mod certificates;
+pub(crate) mod desk;
+pub(crate) mod desk_settings;
 pub(crate) mod joining;
 pub(crate) mod judging;
 mod model;
@@ -98,6 +100,23 @@ macro_rules! contract_tests {
             a_session_is_not_opened_with_what_is_no_longer_so,
             sessions_are_bounded_in_time_and_number,
             api_tokens_are_good_until_they_end);
+        $crate::ledger::contract::contract_tests!($make, desk:
+            commands_change_a_ticket_and_tell_its_branch,
+            what_central_says_to_itself_reaches_no_branch,
+            a_command_that_saw_an_older_ticket_changes_nothing,
+            files_that_move_make_no_command_stale,
+            of_many_commands_at_once_one_is_carried_out,
+            a_command_given_again_is_answered_as_the_first_time,
+            a_branch_that_speaks_opens_its_ticket_again,
+            what_is_said_on_a_merged_ticket_opens_the_one_that_goes_on,
+            what_is_withdrawn_or_merged_stays_so,
+            a_command_that_breaks_a_rule_is_refused_by_field,
+            whoever_takes_up_a_new_ticket_opens_it,
+            p5_a_reply_gives_only_files_that_are_clean_or_released);
+        $crate::ledger::contract::contract_tests!($make, desk_settings:
+            the_catalogue_reaches_every_branch,
+            a_catalogue_that_no_answer_could_carry_is_refused,
+            bandwidth_is_said_to_its_branch_alone);
 
         #[tokio::test]
         async fn a_cursor_of_another_ledger_rewinds() {

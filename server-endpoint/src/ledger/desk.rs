@@ -8,7 +8,7 @@
 //!   event on it that a person should have seen. What becomes of its files is none.
 
 use branchline_protocol::desk::{Catalogue, OfferedFile, TicketState};
-use branchline_protocol::id::{BranchCode, CommandId, TicketNumber};
+use branchline_protocol::id::{BranchCode, CommandId, FileId, TicketNumber};
 use branchline_protocol::operation::{FieldFault, Priority};
 use branchline_protocol::time::UnixMillis;
 
@@ -38,9 +38,10 @@ pub enum Change {
     Reply {
         /// At most [`branchline_protocol::limits::TEXT_CHARS`].
         text: String,
-        /// Files that central has clean.
-        files: Vec<OfferedFile>,
-        /// Where the ticket stands after it, if elsewhere.
+        /// Files that central has clean or released; at most
+        /// [`branchline_protocol::limits::REPLY_FILES`].
+        files: Vec<FileId>,
+        /// Where the ticket stands after it, if elsewhere. An answer to a new ticket opens it.
         then: Option<TicketState>,
     },
     /// A note that no branch sees.
@@ -67,12 +68,13 @@ pub enum Change {
     },
     /// Its tags are these.
     Tag {
-        /// All of them.
+        /// All of them, in any order; at most [`branchline_protocol::limits::TAGS`] of
+        /// [`branchline_protocol::limits::TAG_CHARS`].
         tags: Vec<String>,
     },
-    /// Another ticket goes on in its place.
+    /// Another ticket goes on in its place, for good. What the branch still says on this one opens that one.
     Merge {
-        /// Of the same branch.
+        /// Of the same branch, and neither withdrawn nor merged.
         into: TicketNumber,
     },
 }
@@ -111,10 +113,14 @@ pub enum CatalogueChange {
 
 /// Takes what the desk commands.
 pub trait DeskLedger: Send + Sync {
-    /// Carries a command out, or nothing of it.
+    /// Carries a command out, or nothing of it. On a withdrawn or merged ticket, only notes and tags are taken.
     fn command(&self, command: Command) -> Pending<'_, Commanded>;
 
-    /// What branches file by.
+    /// A file that went with a reply to this branch, as it was offered; `None` where it did not. Whether it
+    /// may still be read is the file's own state to say.
+    fn offered(&self, branch: BranchCode, file: FileId) -> Pending<'_, Option<OfferedFile>>;
+
+    /// What branches file by; serial 0 before anybody said something of it.
     fn catalogue(&self) -> Pending<'_, Catalogue>;
 
     /// Changes it; its `serial` is the one that was seen.

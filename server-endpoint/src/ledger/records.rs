@@ -1,12 +1,12 @@
 //! What the ledger tells of agents, tickets and streams.
 
 use branchline_protocol::chain::Position;
-use branchline_protocol::desk::TicketState;
+use branchline_protocol::desk::{OfferedFile, TicketState};
 use branchline_protocol::event::Verdict;
 use branchline_protocol::id::{
-    AgentId, BranchCode, Digest, OperationId, Seq, TicketId, TicketNumber,
+    AgentId, BranchCode, CommandId, Digest, OperationId, Seq, TicketId, TicketNumber,
 };
-use branchline_protocol::operation::{TicketFiled, TicketWithdrawn};
+use branchline_protocol::operation::{Priority, TicketFiled, TicketWithdrawn};
 use branchline_protocol::time::{LocalTime, UnixMillis};
 
 use super::FileRecord;
@@ -103,6 +103,18 @@ pub struct TicketRow {
     pub reporter: String,
     /// What was filed, the number as the agent gave it out included.
     pub filed: TicketFiled,
+    /// The position of the last event on it that a person should have seen: what a command says that it saw.
+    pub version: u64,
+    /// As the desk sees it, or as filed.
+    pub priority: Priority,
+    /// As the desk sees it, or as filed.
+    pub category: String,
+    /// The operator who takes care of it.
+    pub assignee: Option<String>,
+    /// Sorted.
+    pub tags: Vec<String>,
+    /// The ticket that goes on in its place.
+    pub merged_into: Option<TicketNumber>,
 }
 
 /// A ticket with all that belongs to it.
@@ -114,6 +126,8 @@ pub struct TicketFile {
     pub verdict: Verdict,
     /// In the order in which central had them.
     pub comments: Vec<Comment>,
+    /// What central said to the branch and, in notes, to itself; in order.
+    pub answers: Vec<Answer>,
     /// Its first files, in the order in which central had word of them; at most [`TICKET_FILES`].
     pub files: Vec<FileRecord>,
     /// It has more files than those.
@@ -139,6 +153,23 @@ pub struct Comment {
     pub reporter: String,
     /// What.
     pub text: String,
+}
+
+/// A reply or a note of central support.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The command that brought it.
+    pub id: CommandId,
+    /// When, by central's clock.
+    pub at: UnixMillis,
+    /// Who.
+    pub by: String,
+    /// What.
+    pub text: String,
+    /// What goes with it to the branch.
+    pub files: Vec<OfferedFile>,
+    /// It never goes to a branch.
+    pub is_note: bool,
 }
 
 /// A stream, for audit.

@@ -13,8 +13,9 @@
 //! - The bytes of operations and events are stored as they came and never encoded again.
 //!
 //! Layout: `migrations/V1__ledger.sql`, `V2__files.sql` for files (see [`files`]), `V3__identity.sql` for
-//! identities (see [`identity`]) and `V4__operators.sql` for operators (see [`operators`]). A ticket's row holds what deciding and listing need; its subject and
-//! the rest are read from its operation's bytes.
+//! identities (see [`identity`]), `V4__operators.sql` for operators (see [`operators`]) and `V5__desk.sql` for
+//! what the desk does (see [`desk`]). A ticket's row holds what deciding and listing need; its subject and the
+//! rest are read from its operation's bytes.
 //!
 //! Recovery is SQLite's own. A ledger restored from a backup is noticed by the agents: their streams
 //! are ahead of its heads ([`Appended::Gap`]), and their feed cursors name events that it does not
@@ -37,6 +38,7 @@ use super::{
 mod agents;
 mod append;
 mod columns;
+mod desk;
 mod feed;
 mod files;
 mod history;

@@ -1,4 +1,5 @@
-//! Identities for ledgers that know agents and nothing of certificates: any is good for its agent.
+//! Identities for ledgers that know agents and nothing of certificates: any is good for its agent. Of the desk
+//! they know nothing either.
 
 /// Answers each verb with what `$answer` makes of the ledger.
 macro_rules! no_identities {
@@ -17,6 +18,23 @@ macro_rules! no_identities {
             record(_: Deed) -> ();
             trail(_: TrailFilter) -> Vec<TrailEntry>;
         );
+        $crate::ingress::tests::no_identities::no_identities!(desk $ledger, $answer;
+            command(_: Command) -> Commanded;
+            offered(_: BranchCode, _: FileId) -> Option<OfferedFile>;
+            catalogue() -> Catalogue;
+            change_catalogue(_: Catalogue, _: Deed) -> CatalogueChange;
+            bandwidths() -> Vec<(BranchCode, String)>;
+            set_bandwidth(_: BranchCode, _: Option<String>, _: Deed) -> bool;
+        );
+    };
+    (desk $ledger:ty, $answer:expr; $($verb:ident($($arg:tt: $of:ty),*) -> $gives:ty;)*) => {
+        const _: () = {
+            use branchline_protocol::desk::{Catalogue, OfferedFile};
+            use $crate::ledger::{CatalogueChange, Command, Commanded, Deed, DeskLedger, Pending};
+            impl DeskLedger for $ledger {
+                $(fn $verb(&self, $($arg: $of),*) -> Pending<'_, $gives> { ($answer)(self) })*
+            }
+        };
     };
     ($ledger:ty, $answer:expr; $($verb:ident($($arg:tt: $of:ty),*) -> $gives:ty;)*) => {
         const _: () = {

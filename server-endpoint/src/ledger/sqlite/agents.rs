@@ -5,7 +5,7 @@ use branchline_protocol::text::clipped;
 use branchline_protocol::time::UnixMillis;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::columns;
+use super::{columns, desk};
 use crate::ledger::{AgentRecord, Append, BranchRecord, Contact, LedgerError, NewAgent};
 
 /// Characters kept of an agent's version.
@@ -34,13 +34,19 @@ pub(super) fn add_branch(
     name: Option<&str>,
     at: UnixMillis,
 ) -> Result<(), LedgerError> {
+    let is_there = connection
+        .prepare_cached("SELECT 1 FROM branches WHERE code = ?1")?
+        .exists([code.as_str()])?;
     connection
         .prepare_cached(
             "INSERT INTO branches (code, name, added_at) VALUES (?1, ?2, ?3)
              ON CONFLICT (code) DO UPDATE SET name = coalesce(excluded.name, name)",
         )?
         .execute(params![code.as_str(), name, at.0])?;
-    Ok(())
+    if is_there {
+        return Ok(());
+    }
+    desk::settings::tell_new_branch(connection, code, at)
 }
 
 /// An agent that is added.

@@ -2,7 +2,7 @@
 
 use branchline_protocol::event::Verdict;
 use branchline_protocol::id::{BranchCode, Digest, TicketNumber};
-use branchline_protocol::operation::{Operation, Parsed};
+use branchline_protocol::operation::{Operation, Parsed, Priority};
 use branchline_protocol::time::UnixMillis;
 use rusqlite::Row;
 
@@ -58,6 +58,28 @@ pub(super) fn state(row: &Row<'_>, column: usize) -> Result<TicketState, LedgerE
         .ok()
         .and_then(|word| word.parse().ok());
     state.ok_or_else(|| unfit("a ticket's state"))
+}
+
+/// NULL is `None`.
+pub(super) fn priority(row: &Row<'_>, column: usize) -> Result<Option<Priority>, LedgerError> {
+    let word = row.get_ref(column)?.as_str_or_null();
+    match word.map_err(|_| unfit("a priority"))? {
+        None => Ok(None),
+        Some("low") => Ok(Some(Priority::Low)),
+        Some("normal") => Ok(Some(Priority::Normal)),
+        Some("high") => Ok(Some(Priority::High)),
+        Some("urgent") => Ok(Some(Priority::Urgent)),
+        Some(_) => Err(unfit("a priority")),
+    }
+}
+
+/// A JSON list; NULL is none.
+pub(super) fn texts(row: &Row<'_>, column: usize) -> Result<Vec<String>, LedgerError> {
+    match row.get_ref(column)?.as_str_or_null() {
+        Ok(None) => Ok(Vec::new()),
+        Ok(Some(text)) => serde_json::from_str(text).map_err(|_| unfit("a list of texts")),
+        Err(_) => Err(unfit("a list of texts")),
+    }
 }
 
 /// NULL is accepted.

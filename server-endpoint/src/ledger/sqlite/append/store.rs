@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::{StreamRow, Submitting};
 use crate::ledger::LedgerError;
 use crate::ledger::sqlite::columns::{to_integer, unfit, verdict_text};
+use crate::ledger::sqlite::desk::ticket::{Cause, Ticket};
 
 /// The statements of one submission, prepared once for all its operations.
 pub(super) struct Store<'c> {
@@ -58,8 +59,9 @@ impl<'c> Store<'c> {
             )?,
             ticket: connection.prepare_cached(
                 "INSERT INTO tickets
-                     (operation, branch, ordinal, serial, suffix, state, filed_at, received_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, 'open', ?6, ?7)",
+                     (operation, branch, ordinal, serial, suffix, state, filed_at, received_at,
+                      version)
+                 VALUES (?1, ?2, ?3, ?4, ?5, 'new', ?6, ?7, ?8)",
             )?,
             event: connection.prepare_cached(
                 "INSERT INTO events (at, branch, operation, ticket, for_feed, kind, body)
@@ -127,6 +129,9 @@ impl<'c> Store<'c> {
             number: number.clone(),
         };
         self.keep_event(row, &filing(&body, Some(row), true))?;
+        self.connection
+            .prepare_cached("UPDATE tickets SET version = ?2 WHERE operation = ?1")?
+            .execute([row, self.connection.last_insert_rowid()])?;
         // The branch has given it out, on paper maybe.
         Ok(self.serial_of_own(&operation))
     }
@@ -148,20 +153,15 @@ impl<'c> Store<'c> {
                     ticket: comment.ticket,
                     operation: operation.id,
                 };
-                let ticket = self.ticket_row(comment.ticket)?;
-                self.keep_event(row, &filing(&body, Some(ticket), false))?;
-                Ok(0)
+                let ticket = self.keep_on_ticket(row, comment.ticket, &body)?;
+                self.open_again(row, ticket)
             }
             (Body::TicketWithdrawn(withdrawn), _) => {
                 let body = EventBody::TicketWithdrawn {
                     ticket: withdrawn.ticket,
                     operation: operation.id,
                 };
-                let ticket = self.ticket_row(withdrawn.ticket)?;
-                self.connection
-                    .prepare_cached("UPDATE tickets SET state = 'withdrawn' WHERE operation = ?1")?
-                    .execute([ticket])?;
-                self.keep_event(row, &filing(&body, Some(ticket), false))?;
+                self.keep_on_ticket(row, withdrawn.ticket, &body)?;
                 Ok(0)
             }
             (Body::FileAttached(file), _) => {
@@ -169,11 +169,33 @@ impl<'c> Store<'c> {
                     ticket: file.ticket,
                     operation: operation.id,
                 };
-                let ticket = self.ticket_row(file.ticket)?;
-                self.keep_event(row, &filing(&body, Some(ticket), false))?;
-                self.keep_file(row, operation, file, ticket)?;
-                Ok(0)
+                let ticket = self.keep_on_ticket(row, file.ticket, &body)?;
+                self.keep_file(row, operation, file, ticket.row())?;
+                self.open_again(row, ticket)
             }
+        }
+    }
+
+    fn keep_on_ticket(
+        &mut self,
+        row: i64,
+        id: TicketId,
+        body: &EventBody,
+    ) -> Result<Ticket, LedgerError> {
+        let mut ticket = Ticket::by_id(self.connection, id)?;
+        self.gave_news |= ticket.take(self.connection, self.cause(row), body)?;
+        Ok(ticket)
+    }
+
+    fn open_again(&mut self, row: i64, ticket: Ticket) -> Result<u32, LedgerError> {
+        self.gave_news |= ticket.open_again(self.connection, self.cause(row))?;
+        Ok(0)
+    }
+
+    fn cause(&self, row: i64) -> Cause {
+        Cause {
+            at: self.at,
+            operation: Some(row),
         }
     }
 
@@ -210,15 +232,6 @@ impl<'c> Store<'c> {
         filed: &TicketFiled,
         number: &TicketNumber,
     ) -> Result<(), LedgerError> {
-        self.ticket.execute(params![
-            row,
-            number.branch.as_str(),
-            number.ordinal,
-            number.serial,
-            number.suffix,
-            operation.at.millis.0,
-            self.at.0
-        ])?;
         let ticket = TicketId::from(operation.id);
         let body = EventBody::TicketFiled {
             ticket,
@@ -233,6 +246,17 @@ impl<'c> Store<'c> {
             };
             self.keep_event(row, &filing(&body, Some(row), true))?;
         }
+        let version = self.connection.last_insert_rowid();
+        self.ticket.execute(params![
+            row,
+            number.branch.as_str(),
+            number.ordinal,
+            number.serial,
+            number.suffix,
+            operation.at.millis.0,
+            self.at.0,
+            version
+        ])?;
         Ok(())
     }
 
@@ -302,15 +326,6 @@ impl<'c> Store<'c> {
             .prepare_cached("SELECT bytes = ?2 FROM operations WHERE operation = ?1")?
             .query_row(params![first, bytes], |row| row.get::<_, bool>(0))?;
         Ok((!same).then_some(bytes))
-    }
-
-    fn ticket_row(&self, ticket: TicketId) -> Result<i64, LedgerError> {
-        Ok(self
-            .connection
-            .prepare_cached(
-                "SELECT operation FROM tickets JOIN operations USING (operation) WHERE id = ?1",
-            )?
-            .query_row([ticket.as_bytes()], |row| row.get(0))?)
     }
 
     /// A ticket that was rejected has used its number up at the branch all the same.

@@ -21,7 +21,10 @@ const RECORD_TABLES: &str = "files JOIN agents USING (agent)
      JOIN operations AS filing ON filing.operation = files.ticket
      JOIN operations AS attaching ON attaching.operation = files.file";
 
-pub(super) fn file(connection: &Connection, id: FileId) -> Result<Option<FileRecord>, LedgerError> {
+pub(in crate::ledger::sqlite) fn file(
+    connection: &Connection,
+    id: FileId,
+) -> Result<Option<FileRecord>, LedgerError> {
     let found = records(connection, "files.id = ?1", [id.as_bytes()])?;
     Ok(found.into_iter().next())
 }
