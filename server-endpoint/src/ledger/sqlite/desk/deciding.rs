@@ -105,7 +105,9 @@ fn reply(
     }
     // Whoever answers a new ticket has taken it up.
     let takes_up = (ticket.state == TicketState::New).then_some(TicketState::Open);
-    let then = then.or(takes_up).filter(|then| *then != ticket.state);
+    // Where it stands already is nothing to be done; new is nowhere that anybody could wish it.
+    let is_there = |then: &TicketState| *then == ticket.state && *then != TicketState::New;
+    let then = then.or(takes_up).filter(|then| !is_there(then));
     if let Some(to) = then
         && let Err(fault) = may_move(ticket, "then", to)
     {
