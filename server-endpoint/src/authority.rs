@@ -170,6 +170,7 @@ pub struct Authority {
     settings: config::Authority,
     live: Arc<Live>,
     server_config: Arc<rustls::ServerConfig>,
+    desk_config: Arc<rustls::ServerConfig>,
 }
 
 impl Authority {
@@ -192,12 +193,15 @@ impl Authority {
         let live = Arc::new(Live::new(Loaded::read(folder, tls)?));
         let server_config = tls::server_config(&live, tls.tls12)
             .map_err(|fault| AuthorityError::Made(fault.to_string()))?;
+        let desk_config =
+            tls::desk_config(&live).map_err(|fault| AuthorityError::Made(fault.to_string()))?;
         Ok(Arc::new(Self {
             folder: folder.to_owned(),
             tls: tls.clone(),
             settings: settings.clone(),
             live,
             server_config: Arc::new(server_config),
+            desk_config: Arc::new(desk_config),
         }))
     }
 
@@ -270,6 +274,11 @@ impl Authority {
     /// come, not required; `reload` changes what is in it.
     pub fn server_config(&self) -> Arc<rustls::ServerConfig> {
         self.server_config.clone()
+    }
+
+    /// What TLS at the desk runs with: the same certificate, and none asked for.
+    pub fn desk_config(&self) -> Arc<rustls::ServerConfig> {
+        self.desk_config.clone()
     }
 }
 

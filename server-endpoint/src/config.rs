@@ -1,5 +1,6 @@
 //! Settings: `server.toml` in the data directory, over which flags and the environment go.
 
+mod desk;
 mod files;
 mod identity;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+pub use desk::Desk;
 pub use files::{Deduplicate, Files, Scanner};
 pub use identity::{Authority, Ingress, Tls, check_url, is_proxy_name};
 
@@ -30,6 +32,10 @@ pub const TEMPLATE: &str = "\
 
 # Seconds that requests under way may take to finish when the server is stopped.
 # drain_seconds = 10
+
+[desk]
+# Where central support's browsers and programs connect, over TLS with the server's certificate.
+# listen = \"0.0.0.0:8471\"
 
 [files]
 # GiB of files of one agent that are under way at once: announced, and not yet scanned.
@@ -111,6 +117,8 @@ pub struct Config {
     pub insecure_loopback: bool,
     /// How the log looks.
     pub log_format: LogFormat,
+    /// Where central support works.
+    pub desk: Desk,
     /// How much of files is taken.
     pub files: Files,
     /// Who scans them.
@@ -151,6 +159,7 @@ struct File {
     listen: SocketAddr,
     log_format: LogFormat,
     drain_seconds: u64,
+    desk: Desk,
     files: Files,
     scanner: Scanner,
     tls: Tls,
@@ -164,6 +173,7 @@ impl Default for File {
             listen: SocketAddr::from(([0, 0, 0, 0], 8470)),
             log_format: LogFormat::Text,
             drain_seconds: 10,
+            desk: Desk::default(),
             files: Files::default(),
             scanner: Scanner::default(),
             tls: Tls::default(),
@@ -187,6 +197,7 @@ impl Config {
             listen: file.listen,
             insecure_loopback: false,
             log_format: file.log_format,
+            desk: file.desk,
             files: file.files,
             scanner: file.scanner,
             tls: file.tls,
@@ -245,6 +256,7 @@ mod tests {
         assert_eq!(written.listen, defaults.listen);
         assert_eq!(written.log_format, defaults.log_format);
         assert_eq!(written.drain_seconds, defaults.drain_seconds);
+        assert_eq!(written.desk, defaults.desk);
         assert_eq!(written.files, defaults.files);
         assert_eq!(written.scanner, defaults.scanner);
         assert_eq!(written.tls, defaults.tls);
@@ -252,7 +264,7 @@ mod tests {
         assert_eq!(written.ingress, defaults.ingress);
         assert_eq!(defaults.files, Files::default());
         let settings = spelled_out.lines().filter(|line| line.contains(" = "));
-        assert_eq!(settings.count(), 15);
+        assert_eq!(settings.count(), 16);
     }
 
     #[test]

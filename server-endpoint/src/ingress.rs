@@ -52,7 +52,6 @@ mod enrolment;
 mod envelope;
 mod feed;
 mod health;
-mod impatient;
 mod manifests;
 mod operations;
 mod peer;

@@ -1,4 +1,4 @@
-//! Wiring: listener, ledger, vault and ingress, from the first connection to the last answer.
+//! Wiring: listeners, ledger, vault, ingress and desk, from the first connection to the last answer.
 //!
 //! A killed server is the same as a stopped one: what was answered is in the ledger, what was not is
 //! submitted again. Stopping in good order only spares the agents the retry.
@@ -15,6 +15,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::authority::{self, Authority, AuthorityError};
 use crate::config::{self, Config, Deduplicate, Files};
+use crate::desk::read_model::{self, ReadModel, ReadModelError};
+use crate::desk::{self, Desk, Surroundings};
 use crate::ingress::{Bounds, Door, Ingress, Way, accept_until};
 use crate::inspection::clamd::{Clamd, Patience};
 use crate::inspection::{Inspector, Pauses, Scanner, Steps};
@@ -53,6 +55,11 @@ pub enum ServeError {
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    /// `None`: nobody works here.
+    desk: Option<DeskPart>,
+    /// What a desk would stand on.
+    store: Option<Arc<SqliteLedger>>,
+    read_model: PathBuf,
     ledger: Arc<dyn Ledger>,
     vault: Arc<dyn Vault>,
     door: Door,
@@ -61,6 +68,27 @@ pub struct Server {
     inspector: Option<Inspector>,
     expire_after: Duration,
     drain: Duration,
+}
+
+/// The desk and where it listens.
+struct DeskPart {
+    listener: TcpListener,
+    address: SocketAddr,
+    around: Surroundings,
+}
+
+/// Why central runs without a desk.
+#[derive(Debug, thiserror::Error)]
+pub enum NoDesk {
+    /// Without TLS, only this machine may be listened to.
+    #[error("{0} can be reached from other machines, and the desk would answer there without TLS")]
+    NotLoopback(SocketAddr),
+    /// The read model's folder cannot be used.
+    #[error(transparent)]
+    ReadModel(#[from] ReadModelError),
+    /// The listener has no address.
+    #[error("read the desk's address: {0}")]
+    Listener(#[from] std::io::Error),
 }
 
 /// Serves until `shutdown` resolves, then drains.
@@ -98,6 +126,9 @@ impl Server {
         Ok(Self {
             listener,
             address,
+            desk: None,
+            store: Some(ledger.clone()),
+            read_model: config.data_dir.join(read_model::FOLDER),
             ledger,
             vault,
             door,
@@ -123,6 +154,9 @@ impl Server {
         Ok(Self {
             address: address(&listener, &door)?,
             listener,
+            desk: None,
+            store: None,
+            read_model: PathBuf::new(),
             ledger,
             vault,
             door,
@@ -131,6 +165,39 @@ impl Server {
             expire_after: Files::default().expire_after(),
             drain: Duration::from_secs(5),
         })
+    }
+
+    /// Opens the desk on a listener of its own. Where that fails, central takes what branches file all the
+    /// same.
+    pub fn open_desk(&mut self, listener: TcpListener) -> Result<SocketAddr, NoDesk> {
+        let address = listener.local_addr()?;
+        let way = match self.door.way {
+            Way::Tls => desk::Way::Tls(self.door.authority.desk_config()),
+            Way::InsecureLoopback if address.ip().to_canonical().is_loopback() => {
+                desk::Way::InsecureLoopback
+            }
+            Way::InsecureLoopback => return Err(NoDesk::NotLoopback(address)),
+        };
+        let Some(store) = self.store.clone() else {
+            return Ok(address);
+        };
+        let around = Surroundings {
+            store,
+            vault: self.vault.clone(),
+            model: Arc::new(ReadModel::open(&self.read_model)?),
+            way,
+        };
+        self.desk = Some(DeskPart {
+            listener,
+            address,
+            around,
+        });
+        Ok(address)
+    }
+
+    /// Where the desk listens, if there is one.
+    pub fn desk_address(&self) -> Option<SocketAddr> {
+        self.desk.as_ref().map(|desk| desk.address)
     }
 
     /// Where it listens.
@@ -170,6 +237,15 @@ impl Server {
         connections.spawn(authority.tend_until(stopping.clone()));
         if let Some(inspector) = self.inspector {
             connections.spawn(inspector.run(stopping.clone()));
+        }
+        if let Some(part) = self.desk {
+            let desk = Desk::new(part.around, desk::Bounds::default(), stopping.clone());
+            // Tasks of its own: whatever goes wrong there, ingress goes on.
+            let (tended, accepting) = (desk.clone(), connections.clone());
+            connections.spawn(async move { tended.tend().await });
+            connections.spawn(async move {
+                desk::accept_until(desk, part.listener, &accepting).await;
+            });
         }
         let watching = async { tokio::join!(ingress.watch_news(), ingress.watch_revocations()) };
         let serving = async {

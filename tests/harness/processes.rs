@@ -124,6 +124,8 @@ pub struct Central {
     folder: PathBuf,
     /// Where it listens, running or not.
     pub address: SocketAddr,
+    /// Where its desk listens.
+    pub desk: SocketAddr,
     running: Option<Running>,
     environment: Vec<(String, String)>,
     clock: Option<i64>,
@@ -147,6 +149,7 @@ impl Central {
         let central = Self {
             folder,
             address,
+            desk: free_address(),
             running: None,
             environment: Vec::new(),
             clock: None,
@@ -317,6 +320,7 @@ impl Central {
             section.entry(key).or_insert(value);
         };
         set("authority", "url", self.url().into());
+        set("desk", "listen", self.desk.to_string().into());
         set("ingress", "proxies", vec![PROXY.to_owned()].into());
         std::fs::write(self.folder.join("server.toml"), settings.to_string())
             .expect("write server.toml");

@@ -21,7 +21,7 @@ use branchline_protocol::time::UnixMillis;
 
 use crate::ledger::{
     Actor, Deed, LedgerError, NewPassword, NewSession, OperatorLedger, OperatorName,
-    OperatorRecord, Right,
+    OperatorRecord, Pending, Right, Role, SessionRecord,
 };
 
 pub mod first;
@@ -42,6 +42,8 @@ pub const SESSION_IDLE: Duration = Duration::from_secs(60 * 60);
 pub const SESSION_MOST: Duration = Duration::from_secs(12 * 60 * 60);
 /// Uses are noted to this.
 const USE_NOTED: Duration = Duration::from_secs(60);
+/// How long a request may wait for that.
+const NOTED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Who tries to sign in.
 #[derive(Clone, Copy)]
@@ -84,10 +86,26 @@ pub enum SignInFault {
 pub struct Caller {
     /// For the trail.
     pub actor: Actor,
+    /// What an operator is; `None` for a program.
+    pub role: Option<Role>,
+    /// When this ends at the latest, if it does.
+    pub ends_at: Option<UnixMillis>,
     rights: Vec<Right>,
 }
 
 impl Caller {
+    /// Everything that it may do.
+    pub fn rights(&self) -> &[Right] {
+        &self.rights
+    }
+
+    /// The same, who may do nothing but read.
+    #[must_use]
+    pub fn reading_only(mut self) -> Self {
+        self.rights.retain(|right| *right == Right::Read);
+        self
+    }
+
     /// Whether it may.
     pub fn may(&self, right: Right) -> bool {
         self.rights.contains(&right)
@@ -179,26 +197,42 @@ impl Operators {
         self.ledger.close_session(bearer.hash(), deed).await
     }
 
-    /// Who has this session; `None` where it has ended or never was.
+    /// Who has this session; `None` where it has ended or never was. It counts as used.
     pub async fn by_session(
         &self,
         session: &str,
         at: UnixMillis,
     ) -> Result<Option<Caller>, LedgerError> {
+        let Some((bearer, session)) = self.open_session(session, at).await? else {
+            return Ok(None);
+        };
+        if is_worth_noting(Some(session.used_at), at) {
+            noted(self.ledger.use_session(bearer.hash(), at)).await;
+        }
+        Ok(Some(caller_of(session)))
+    }
+
+    /// The same for whom nobody is at work: it does not count as used.
+    pub async fn still_by_session(
+        &self,
+        session: &str,
+        at: UnixMillis,
+    ) -> Result<Option<Caller>, LedgerError> {
+        let found = self.open_session(session, at).await?;
+        Ok(found.map(|(_, session)| caller_of(session)))
+    }
+
+    async fn open_session(
+        &self,
+        session: &str,
+        at: UnixMillis,
+    ) -> Result<Option<(Bearer, SessionRecord)>, LedgerError> {
         let Some(bearer) = Bearer::read_session(session) else {
             return Ok(None);
         };
         let idle = i64::try_from(SESSION_IDLE.as_millis()).unwrap_or(i64::MAX);
-        let Some(session) = self.ledger.session(bearer.hash(), at, idle).await? else {
-            return Ok(None);
-        };
-        if is_worth_noting(Some(session.used_at), at) {
-            self.ledger.use_session(bearer.hash(), at).await?;
-        }
-        Ok(Some(Caller {
-            actor: Actor::Operator(session.name.to_string()),
-            rights: session.role.rights().to_vec(),
-        }))
+        let found = self.ledger.session(bearer.hash(), at, idle).await?;
+        Ok(found.map(|session| (bearer, session)))
     }
 
     /// Who has this API token; `None` where it has ended or never was.
@@ -214,10 +248,12 @@ impl Operators {
             return Ok(None);
         };
         if is_worth_noting(token.used_at, at) {
-            self.ledger.use_api_token(token.number, at).await?;
+            noted(self.ledger.use_api_token(token.number, at)).await;
         }
         Ok(Some(Caller {
             actor: Actor::ApiToken(token.number),
+            role: None,
+            ends_at: token.expires_at,
             rights: token.rights,
         }))
     }
@@ -269,6 +305,22 @@ impl Operators {
             at: attempt.at,
         };
         self.ledger.record(deed).await
+    }
+}
+
+fn caller_of(session: SessionRecord) -> Caller {
+    Caller {
+        actor: Actor::Operator(session.name.to_string()),
+        role: Some(session.role),
+        ends_at: Some(session.ends_at),
+        rights: session.role.rights().to_vec(),
+    }
+}
+
+/// That something was used is good to know, and no reason to refuse the use: the next one notes it.
+async fn noted(noting: Pending<'_, ()>) {
+    if !matches!(tokio::time::timeout(NOTED_WITHIN, noting).await, Ok(Ok(()))) {
+        tracing::debug!("the use of a session or an API token was not noted");
     }
 }
 

@@ -55,6 +55,20 @@ pub(super) fn server_config(live: &Arc<Live>, tls12: bool) -> Result<ServerConfi
     Ok(config)
 }
 
+/// For browsers and programs, which prove themselves by other means: TLS 1.3 alone, and no certificate
+/// asked for.
+pub(super) fn desk_config(live: &Arc<Live>) -> Result<ServerConfig, Error> {
+    let provider = Arc::new(default_provider());
+    let mut config = ServerConfig::builder_with_details(provider, Arc::new(CentralClock))
+        .with_protocol_versions(&[&TLS13])?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(Present(live.clone())));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
+}
+
 /// Central's clock, as the ledger reads it.
 #[derive(Debug)]
 struct CentralClock;

@@ -23,6 +23,13 @@ pub(super) struct ServeArgs {
     /// Where agents connect; port 0 takes any that is free
     #[arg(long, env = "BRANCHLINE_SERVER_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
+    /// Where central support connects; port 0 takes any that is free
+    #[arg(
+        long,
+        env = "BRANCHLINE_SERVER_DESK_LISTEN",
+        value_name = "ADDRESS:PORT"
+    )]
+    desk_listen: Option<SocketAddr>,
     /// How the log on standard error looks; RUST_LOG chooses what is in it
     #[arg(long, env = "BRANCHLINE_SERVER_LOG_FORMAT", value_enum)]
     log_format: Option<LogFormat>,
@@ -53,6 +60,11 @@ pub(super) fn execute(data_dir: &Path, args: &ServeArgs) -> Result<ExitCode, Fai
     config.listen = args.listen.unwrap_or(config.listen);
     config.log_format = args.log_format.unwrap_or(config.log_format);
     config.insecure_loopback = args.insecure_loopback;
+    config.desk.listen = match args.desk_listen {
+        Some(given) => given,
+        None if config.insecure_loopback => config.desk.loopback_only(),
+        None => config.desk.listen,
+    };
     start_log(config.log_format)?;
     raise_handle_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -73,15 +85,28 @@ async fn run(config: &Config) -> Result<(), Failure> {
     let interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
     let listener = TcpListener::bind(config.listen)
         .await
-        .map_err(|fault| cannot_listen(config.listen, &fault))?;
-    let server = Server::open(listener, config)?;
-    output::line(&format!(
-        "listening on {}://{}",
-        server.scheme(),
-        server.address()
-    ));
+        .map_err(|fault| cannot_listen(config.listen, "--listen", &fault))?;
+    let mut server = Server::open(listener, config)?;
+    let scheme = server.scheme();
+    let desk = open_desk(&mut server, config.desk.listen).await;
+    output::line(&format!("listening on {scheme}://{}", server.address()));
+    match desk {
+        Ok(address) => output::line(&format!("desk on {scheme}://{address}")),
+        Err(fault) => {
+            tracing::error!(error = fault.message, "central runs without a desk");
+            output::line(&format!("no desk: {}", fault.message));
+        }
+    }
     server.run(either(terminate, interrupt)).await;
     Ok(())
+}
+
+/// A desk that cannot be opened is no reason to take nothing from branches.
+async fn open_desk(server: &mut Server, listen: SocketAddr) -> Result<SocketAddr, Failure> {
+    let listener = TcpListener::bind(listen).await;
+    let listener = listener.map_err(|fault| cannot_listen(listen, "--desk-listen", &fault))?;
+    let opened = server.open_desk(listener);
+    opened.map_err(|fault| Failure::call_it(fault.to_string()))
 }
 
 async fn either(mut terminate: Signal, mut interrupt: Signal) {
@@ -91,13 +116,14 @@ async fn either(mut terminate: Signal, mut interrupt: Signal) {
     }
 }
 
-fn cannot_listen(address: SocketAddr, fault: &std::io::Error) -> Failure {
+fn cannot_listen(address: SocketAddr, flag: &str, fault: &std::io::Error) -> Failure {
+    let other = format!("choose another with {flag}");
     let (class, what_to_do) = match fault.kind() {
         std::io::ErrorKind::AddrInUse => (
             ErrorClass::TryAgain,
             "another program, perhaps another server, has it; stop that one or choose another port",
         ),
-        _ => (ErrorClass::FixInput, "choose another with --listen"),
+        _ => (ErrorClass::FixInput, other.as_str()),
     };
     Failure {
         class,

@@ -39,6 +39,9 @@ use crate::ledger::{History, HistoryLedger, LedgerError, now};
 pub use listing::{PAGE_TICKETS, TicketPage, TicketQuery, TicketSummary};
 pub use showing::{FileView, TicketView, TimelineEntry};
 
+/// The folder's name in the data directory.
+pub const FOLDER: &str = "desk";
+
 /// Events in one transaction.
 const PAGE_EVENTS: usize = 500;
 /// How often the ledger is asked where nobody says that there is news: other processes write it, too.
@@ -92,8 +95,9 @@ struct Generation {
 }
 
 impl ReadModel {
-    /// Opens the newest whole file of this folder, or begins one. Needs no ledger.
+    /// Opens the newest whole file of this folder, or begins one, folder included. Needs no ledger.
     pub fn open(folder: &Path) -> Result<Self, ReadModelError> {
+        std::fs::create_dir_all(folder)?;
         let generation = files::open_newest(folder)?;
         let position = generation.position()?;
         let freshness = Freshness {

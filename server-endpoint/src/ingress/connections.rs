@@ -22,10 +22,10 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
 
 use super::Ingress;
-use super::impatient::Impatient;
 use super::peer::{Door, Peer, Standing, Way};
 use super::visitors::Visit;
 use crate::authority::patience::Network;
+use crate::impatient::Impatient;
 
 /// Bytes of a request's headers, and of the read buffer of each connection.
 const HEADER_BYTES: usize = 32 * 1024;

@@ -1,7 +1,6 @@
 //! What goes around every request: its id, its span in the log, the protocol's version, where it
 //! comes from, and what happens when its handler panics.
 
-use std::fmt::Write;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,23 +11,20 @@ use axum::response::{IntoResponse, Response};
 use branchline_protocol::exchange::{PROTOCOL_VERSION, VERSION_HEADER};
 use branchline_protocol::problem::ProblemKind;
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use tracing::Instrument;
 
 use super::peer::{Peer, Way};
 use super::refusal::Refusal;
 use super::{Ingress, client_cert};
-
-const REQUEST_ID_HEADER: &str = "x-request-id";
-/// Characters of a request id that is taken over; a UUID has 36.
-const REQUEST_ID_CHARS: usize = 64;
+use crate::request_id;
 
 pub(super) async fn around(
     State(ingress): State<Arc<Ingress>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let id = request_id(request.headers());
+    let id = request_id::of(request.headers());
     let span = tracing::info_span!(
         "request",
         id = id.to_str().unwrap_or_default(),
@@ -38,7 +34,7 @@ pub(super) async fn around(
     );
     let mut response = answer(&ingress, request, next).instrument(span).await;
     let headers = response.headers_mut();
-    headers.insert(REQUEST_ID_HEADER, id);
+    headers.insert(request_id::HEADER, id);
     headers.insert(VERSION_HEADER, PROTOCOL_VERSION.into());
     response
 }
@@ -87,43 +83,4 @@ fn turn_away(ingress: &Ingress, peer: Option<&Peer>, headers: &HeaderMap) -> Opt
         return Some(Refusal::new(ProblemKind::Malformed, detail).and_hang_up());
     }
     None
-}
-
-/// The caller's, where it is a plain token, so that both logs show the same; else a new one.
-fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let given = headers.get(REQUEST_ID_HEADER).filter(|id| {
-        let id = id.as_bytes();
-        (1..=REQUEST_ID_CHARS).contains(&id.len())
-            && id
-                .iter()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-    });
-    given.cloned().unwrap_or_else(|| {
-        let mut random = [0; 8];
-        // An id that is not random is still an id.
-        let _ = getrandom::fill(&mut random);
-        let mut id = String::with_capacity(16);
-        for byte in random {
-            let _ = write!(id, "{byte:02x}");
-        }
-        HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("none"))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_id_is_taken_over_only_as_a_token() {
-        let mut headers = HeaderMap::new();
-        headers.insert(REQUEST_ID_HEADER, HeaderValue::from_static("ab-12.x"));
-        assert_eq!(request_id(&headers), "ab-12.x");
-        for bad in ["", "a b", "a\"b", &"x".repeat(65)] {
-            headers.insert(REQUEST_ID_HEADER, HeaderValue::from_str(bad).unwrap());
-            let made = request_id(&headers);
-            assert_ne!(made, bad);
-            assert_eq!(made.len(), 16);
-        }
-    }
 }

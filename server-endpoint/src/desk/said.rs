@@ -1,0 +1,53 @@
+//! Reading what a request says: a JSON body within a bound.
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use http_body_util::{BodyExt, Limited};
+use serde::de::DeserializeOwned;
+
+use super::problem::{Kind, Refusal};
+
+/// Bytes of a JSON body: far more than the longest reply.
+pub(super) const BODY_BYTES: usize = 256 * 1024;
+
+/// A JSON body.
+pub(super) struct Said<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Said<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Refusal> {
+        let (parts, body) = request.into_parts();
+        if !is_json(&parts.headers) {
+            let detail = "the body must be application/json";
+            return Err(Refusal::new(Kind::UnsupportedMedia, detail));
+        }
+        let bytes = read(body, BODY_BYTES).await?;
+        let read = serde_json::from_slice(&bytes);
+        // What serde says names fields and places, and what was read only where it is of the wrong kind.
+        read.map(Self).map_err(|fault| {
+            Refusal::new(Kind::Malformed, format!("the body cannot be read: {fault}"))
+        })
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let given = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let media = given.and_then(|value| value.split(';').next());
+    media.is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
+}
+
+async fn read(body: Body, most: usize) -> Result<bytes::Bytes, Refusal> {
+    match Limited::new(body, most).collect().await {
+        Ok(read) => Ok(read.to_bytes()),
+        Err(fault) if fault.is::<http_body_util::LengthLimitError>() => {
+            let detail = format!("the body is larger than {most} bytes");
+            Err(Refusal::new(Kind::TooLarge, detail))
+        }
+        Err(_) => Err(Refusal::new(Kind::Malformed, "the body broke off")),
+    }
+}

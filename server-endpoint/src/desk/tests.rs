@@ -1,0 +1,245 @@
+//! The desk as its callers see it: a desk on a ledger of its own, asked without a network.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use branchline_protocol::time::UnixMillis;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service;
+
+use super::listener::Peer;
+use super::read_model::ReadModel;
+use super::{Bounds, Desk, DeskStore, Surroundings, Way};
+use crate::authority::operators::passwords;
+use crate::ledger::sqlite::SqliteLedger;
+use crate::ledger::{Actor, Deed, NewOperator, OperatorLedger, Role, now};
+use crate::testing::{TestAgent, authority};
+use crate::vault::FsVault;
+
+mod questions;
+mod sessions;
+
+/// The origin of the tests' console.
+const HOST: &str = "central.example:8471";
+const ORIGIN: &str = "https://central.example:8471";
+/// Everybody's password.
+const PASSWORD: &str = "correct horse battery";
+
+/// A desk.
+struct World {
+    ledger: Arc<SqliteLedger>,
+    desk: Arc<Desk>,
+    router: Router,
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+    folder: TempDir,
+}
+
+/// What came back.
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&self.body)))
+    }
+
+    /// The last part of a problem's type.
+    fn problem(&self) -> String {
+        let kind = self.json()["type"].as_str().unwrap().to_owned();
+        kind.rsplit(':').next().unwrap().to_owned()
+    }
+
+    fn cookie(&self) -> String {
+        let cookie = self.headers["set-cookie"].to_str().unwrap();
+        cookie.split(';').next().unwrap().to_owned()
+    }
+}
+
+/// How a request looks.
+#[derive(Clone)]
+struct Ask {
+    method: Method,
+    path: String,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+}
+
+impl Ask {
+    fn new(method: Method, path: &str) -> Self {
+        Self {
+            method,
+            path: path.to_owned(),
+            headers: vec![("host", HOST.to_owned())],
+            body: Vec::new(),
+        }
+    }
+
+    fn json(mut self, body: &Value) -> Self {
+        self.body = body.to_string().into_bytes();
+        self.with("content-type", "application/json")
+    }
+
+    fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    /// As the console sends it.
+    fn by(self, cookie: &str) -> Self {
+        self.with("cookie", cookie)
+            .with("branchline-console", "1")
+            .with("origin", ORIGIN)
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with(Bounds::default(), |ledger| ledger)
+    }
+
+    /// On a ledger that is not quite the one that everything is in.
+    fn with(bounds: Bounds, wrap: impl FnOnce(Arc<SqliteLedger>) -> Arc<dyn DeskStore>) -> Self
+where {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Arc::new(SqliteLedger::open(&folder.path().join("ledger.db")).unwrap());
+        let around = Surroundings {
+            store: wrap(ledger.clone()),
+            vault: Arc::new(FsVault::new(folder.path().join("vault"), 0)),
+            model: Arc::new(ReadModel::open(&folder.path().join("desk")).unwrap()),
+            way: Way::Tls(authority().desk_config()),
+        };
+        let stopping = CancellationToken::new();
+        let desk = Desk::new(around, bounds, stopping.clone());
+        let tasks = TaskTracker::new();
+        let tended = desk.clone();
+        tasks.spawn(async move { tended.tend().await });
+        Self {
+            ledger,
+            router: desk.router(),
+            desk,
+            stopping,
+            tasks,
+            folder,
+        }
+    }
+
+    async fn add(&self, name: &str, role: Role) {
+        let hash = tokio::task::spawn_blocking(|| passwords::hash(PASSWORD)).await;
+        let new = NewOperator {
+            name: name.parse().unwrap(),
+            role,
+            password: hash.unwrap().unwrap(),
+            must_change: false,
+            deed: deed(),
+        };
+        assert!(self.ledger.add_operator(new).await.unwrap());
+    }
+
+    /// Signs in; the cookie.
+    async fn sign_in(&self, name: &str) -> String {
+        let answer = self.ask(sign_in(name, PASSWORD)).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT, "{answer:?}");
+        answer.cookie()
+    }
+
+    /// An operator of this role, signed in.
+    async fn signed_in(&self, role: Role) -> String {
+        self.add(role.as_str(), role).await;
+        self.sign_in(role.as_str()).await
+    }
+
+    async fn ask(&self, ask: Ask) -> Answer {
+        let mut request = Request::builder().method(ask.method).uri(ask.path);
+        for (name, value) in ask.headers {
+            request = request.header(name, value);
+        }
+        let mut request = request.body(Body::from(ask.body)).unwrap();
+        let peer = Peer::of(Ipv4Addr::LOCALHOST.into());
+        request.extensions_mut().insert(peer);
+        let answer = self.router.clone().call(request).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: body.collect().await.unwrap().to_bytes().to_vec(),
+        }
+    }
+
+    /// A question's whole answer.
+    async fn question(&self, cookie: &str, question: &str) -> Value {
+        let body = json!({ "query": question });
+        let ask = Ask::new(Method::POST, "/desk/v1/graphql").json(&body);
+        let answer = self.ask(ask.by(cookie)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.json()
+    }
+
+    /// A question's data; there must be no errors.
+    async fn data(&self, cookie: &str, question: &str) -> Value {
+        let answer = self.question(cookie, question).await;
+        assert!(answer.get("errors").is_none(), "{answer:#}");
+        answer["data"].clone()
+    }
+
+    /// Waits until the read model is as the ledger.
+    async fn caught_up(&self) {
+        let through = {
+            use crate::ledger::Ledger;
+            self.ledger.news(None).await.unwrap().through
+        };
+        let mut freshness = self.desk.model.freshness();
+        self.desk.model.news().notify_one();
+        let reached = freshness.wait_for(|now| now.position >= through);
+        let reached = tokio::time::timeout(Duration::from_secs(60), reached).await;
+        drop(reached.expect("in time").unwrap());
+    }
+
+    /// A branch that has filed these.
+    async fn filed(&self, branch: &str, subjects: &[&str]) -> TestAgent {
+        let mut agent = TestAgent::register(self.ledger.as_ref(), branch).await;
+        agent.file(subjects, 1);
+        agent.submit_all(self.ledger.as_ref()).await;
+        self.caught_up().await;
+        agent
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stopping.cancel();
+        self.tasks.close();
+        assert!(self.folder.path().exists());
+    }
+}
+
+fn sign_in(name: &str, password: &str) -> Ask {
+    Ask::new(Method::POST, "/desk/v1/session")
+        .json(&json!({ "name": name, "password": password }))
+        .with("branchline-console", "1")
+        .with("origin", ORIGIN)
+}
+
+fn deed() -> Deed {
+    Deed {
+        actor: Actor::CommandLine("test".to_owned()),
+        action: "test",
+        subject: String::new(),
+        detail: String::new(),
+        address: None,
+        at: UnixMillis(now().0),
+    }
+}
