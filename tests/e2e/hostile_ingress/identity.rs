@@ -199,7 +199,7 @@ fn another_branchs_ticket_is_answered_as_one_that_does_not_exist() {
     let shown: Value = serde_json::from_str(&shown).expect("JSON");
     assert_eq!(
         (&shown["state"], &shown["comments"]),
-        (&json!("open"), &json!([]))
+        (&json!("new"), &json!([]))
     );
     target.assert_unharmed("others' tickets");
 }

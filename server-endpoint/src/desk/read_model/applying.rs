@@ -14,6 +14,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{ReadModelError, schema, search};
 use crate::ledger::{History, HistoryEntry, TicketState};
 
+mod desk;
+
 pub(super) fn apply(connection: &Connection, page: &History) -> Result<(), ReadModelError> {
     let mut changed = BTreeSet::new();
     for entry in &page.entries {
@@ -35,53 +37,62 @@ fn apply_entry(
         return Ok(None);
     };
     match (body, &entry.operation) {
-        (EventBody::TicketFiled { ticket, number }, Some(operation)) => match &operation.body {
-            Body::TicketFiled(filed) => {
-                add_ticket(connection, entry, *ticket, number, operation, filed).map(Some)
-            }
-            _ => Ok(None),
-        },
-        (EventBody::TicketRenumbered { ticket, .. }, _) => touch(connection, entry, *ticket),
-        (EventBody::CommentAdded { ticket, .. }, Some(operation)) => match &operation.body {
-            Body::CommentAdded(comment) => {
-                let row = touch(connection, entry, *ticket)?;
-                if let Some(row) = row {
-                    add_entry(connection, entry, row, operation, "comment", &comment.text)?;
-                    count(connection, row, "comments")?;
-                }
-                Ok(row)
-            }
-            _ => Ok(None),
-        },
-        (EventBody::TicketWithdrawn { ticket, .. }, Some(operation)) => match &operation.body {
-            Body::TicketWithdrawn(withdrawn) => {
-                let row = touch(connection, entry, *ticket)?;
-                if let Some(row) = row {
-                    let reason = withdrawn.reason.as_deref().unwrap_or_default();
-                    add_entry(connection, entry, row, operation, "withdrawn", reason)?;
-                    move_ticket(connection, row, TicketState::Withdrawn)?;
-                }
-                Ok(row)
-            }
-            _ => Ok(None),
-        },
-        (EventBody::FileAttached { ticket, .. }, Some(operation)) => match &operation.body {
-            Body::FileAttached(file) => {
-                let row = touch(connection, entry, *ticket)?;
-                if let Some(row) = row {
-                    add_file(connection, entry, row, operation, file)?;
-                    count(connection, row, "files")?;
-                }
-                Ok(row)
-            }
-            _ => Ok(None),
-        },
         (EventBody::FileMoved { file, state }, _) => {
             move_file(connection, entry, &file.as_bytes()[..], state)?;
             Ok(None)
         }
-        _ => Ok(None),
+        (EventBody::TicketRenumbered { ticket, .. }, _) => touch(connection, entry, *ticket),
+        (body, Some(operation)) => apply_said(connection, entry, body, operation),
+        (body, None) => desk::apply(connection, entry, body),
     }
+}
+
+/// What a branch said. Events that it only caused are the desk's.
+fn apply_said(
+    connection: &Connection,
+    entry: &HistoryEntry,
+    body: &EventBody,
+    operation: &Operation,
+) -> Result<Option<i64>, ReadModelError> {
+    let said = |kind, said| Entry {
+        kind,
+        said_at: Some(operation.at.to_string()),
+        who: &operation.by.user,
+        said,
+    };
+    let row = match (body, &operation.body) {
+        (EventBody::TicketFiled { ticket, number }, Body::TicketFiled(filed)) => {
+            return add_ticket(connection, entry, *ticket, number, operation, filed).map(Some);
+        }
+        (EventBody::CommentAdded { ticket, .. }, Body::CommentAdded(comment)) => {
+            let Some(row) = touch(connection, entry, *ticket)? else {
+                return Ok(None);
+            };
+            add_entry(connection, entry, row, &said("comment", &comment.text))?;
+            count(connection, row, "comments")?;
+            row
+        }
+        (EventBody::TicketWithdrawn { ticket, .. }, Body::TicketWithdrawn(withdrawn)) => {
+            let Some(row) = touch(connection, entry, *ticket)? else {
+                return Ok(None);
+            };
+            let reason = withdrawn.reason.as_deref().unwrap_or_default();
+            add_entry(connection, entry, row, &said("withdrawn", reason))?;
+            move_ticket(connection, row, TicketState::Withdrawn)?;
+            row
+        }
+        (EventBody::FileAttached { ticket, .. }, Body::FileAttached(file)) => {
+            let Some(row) = touch(connection, entry, *ticket)? else {
+                return Ok(None);
+            };
+            add_file(connection, entry, row, operation, file)?;
+            add_entry(connection, entry, row, &said("file", &file.name))?;
+            count(connection, row, "files")?;
+            row
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(row))
 }
 
 fn add_ticket(
@@ -104,7 +115,7 @@ fn add_ticket(
             id.as_bytes(),
             number.to_string(),
             entry.branch.as_str(),
-            TicketState::Open.as_str(),
+            TicketState::New.as_str(),
             filed.priority.as_str(),
             filed.category,
             filed.subject,
@@ -118,7 +129,7 @@ fn add_ticket(
     tally(
         connection,
         entry.branch.as_str(),
-        TicketState::Open.as_str(),
+        TicketState::New.as_str(),
         1,
     )?;
     Ok(row)
@@ -149,13 +160,20 @@ fn touch(
     Ok(row)
 }
 
+/// Something to stand in a ticket's timeline.
+struct Entry<'a> {
+    kind: &'static str,
+    /// By the branch's clock, where a branch said it.
+    said_at: Option<String>,
+    who: &'a str,
+    said: &'a str,
+}
+
 fn add_entry(
     connection: &Connection,
     entry: &HistoryEntry,
     ticket: i64,
-    operation: &Operation,
-    kind: &str,
-    said: &str,
+    said: &Entry<'_>,
 ) -> Result<(), ReadModelError> {
     connection
         .prepare_cached(
@@ -166,10 +184,10 @@ fn add_entry(
             ticket,
             integer(entry.position),
             entry.at.0,
-            operation.at.to_string(),
-            kind,
-            operation.by.user,
-            said
+            said.said_at,
+            said.kind,
+            said.who,
+            said.said
         ])?;
     Ok(())
 }
@@ -211,11 +229,21 @@ fn move_file(
         .prepare_cached("UPDATE files SET state = ?2, detail = ?3 WHERE id = ?1 RETURNING ticket")?
         .query_row(params![file, state.word(), detail], |row| row.get(0))
         .optional()?;
+    // Nobody has to have seen it before answering: the version stays, as it does in the ledger.
     if let Some(ticket) = ticket {
-        connection
-            .prepare_cached("UPDATE tickets SET changed_at = ?2, version = ?3 WHERE ticket = ?1")?
-            .execute(params![ticket, entry.at.0, integer(entry.position)])?;
+        changed(connection, entry, ticket)?;
     }
+    Ok(())
+}
+
+fn changed(
+    connection: &Connection,
+    entry: &HistoryEntry,
+    ticket: i64,
+) -> Result<(), ReadModelError> {
+    connection
+        .prepare_cached("UPDATE tickets SET changed_at = ?2 WHERE ticket = ?1")?
+        .execute(params![ticket, entry.at.0])?;
     Ok(())
 }
 
@@ -236,6 +264,10 @@ fn move_ticket(
     let (branch, from): (String, String) = connection
         .prepare_cached("SELECT branch, state FROM tickets WHERE ticket = ?1")?
         .query_row([ticket], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    // What was merged stays so, whatever its branch does.
+    if from == TicketState::Merged.as_str() {
+        return Ok(());
+    }
     connection
         .prepare_cached("UPDATE tickets SET state = ?2 WHERE ticket = ?1")?
         .execute(params![ticket, to.as_str()])?;

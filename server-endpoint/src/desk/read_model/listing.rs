@@ -24,6 +24,14 @@ pub struct TicketQuery {
     pub states: Vec<String>,
     /// Of these priorities; of any where empty.
     pub priorities: Vec<String>,
+    /// In these categories; in any where empty.
+    pub categories: Vec<String>,
+    /// With one of these tags; with any or none where empty.
+    pub tags: Vec<String>,
+    /// This operator's.
+    pub assignee: Option<String>,
+    /// Nobody's; together with `assignee`, those too.
+    pub unassigned: bool,
     /// Behind this ticket ([`TicketPage::next`]).
     pub after: Option<i64>,
     /// At most so many, and never more than [`PAGE_TICKETS`].
@@ -64,17 +72,28 @@ pub struct TicketSummary {
     pub received_at: UnixMillis,
     /// When something last happened on it.
     pub changed_at: UnixMillis,
-    /// The position of the last event on it: what a command says that it saw.
+    /// The position of the last event on it that a person should have seen: what a command says that it
+    /// saw.
     pub version: u64,
     /// How many there are.
     pub comments: u32,
     /// How many there are.
     pub files: u32,
+    /// How many there are.
+    pub replies: u32,
+    /// The operator who takes care of it.
+    pub assignee: Option<String>,
+    /// Sorted.
+    pub tags: Vec<String>,
+    /// When central first answered, or settled it without an answer.
+    pub first_answered_at: Option<UnixMillis>,
+    /// Since when it is resolved or closed.
+    pub resolved_at: Option<UnixMillis>,
 }
 
 pub(super) const COLUMNS: &str = "tickets.ticket, tickets.number, tickets.branch, state, priority, \
      category, tickets.subject, reporter, filed_at, received_at, changed_at, version, comments, \
-     tickets.files";
+     tickets.files, replies, assignee, tags, first_answered_at, resolved_at";
 
 impl ReadModel {
     /// A page of tickets.
@@ -131,6 +150,29 @@ fn page(connection: &Connection, query: &TicketQuery) -> Result<TicketPage, Read
         "priority",
         query.priorities.iter().cloned(),
     );
+    among(
+        &mut sql,
+        &mut given,
+        "category",
+        query.categories.iter().cloned(),
+    );
+    if !query.tags.is_empty() {
+        sql.push_str(" AND EXISTS (SELECT 1 FROM tags WHERE tags.ticket = tickets.ticket");
+        among(&mut sql, &mut given, "tag", query.tags.iter().cloned());
+        sql.push(')');
+    }
+    match (&query.assignee, query.unassigned) {
+        (Some(name), or_nobody) => {
+            sql.push_str(if or_nobody {
+                " AND (assignee = ? OR assignee IS NULL)"
+            } else {
+                " AND assignee = ?"
+            });
+            given.push(name.clone().into());
+        }
+        (None, true) => sql.push_str(" AND assignee IS NULL"),
+        (None, false) => {}
+    }
     if let Some(after) = query.after {
         sql.extend([" AND ", order, " < ?"]);
         given.push(after.into());
@@ -176,5 +218,15 @@ pub(super) fn summary(row: &Row<'_>) -> rusqlite::Result<TicketSummary> {
         version: u64::try_from(row.get::<_, i64>(11)?).unwrap_or_default(),
         comments: row.get(12)?,
         files: row.get(13)?,
+        replies: row.get(14)?,
+        assignee: row.get(15)?,
+        tags: row
+            .get_ref(16)?
+            .as_str()?
+            .lines()
+            .map(str::to_owned)
+            .collect(),
+        first_answered_at: row.get::<_, Option<i64>>(17)?.map(UnixMillis),
+        resolved_at: row.get::<_, Option<i64>>(18)?.map(UnixMillis),
     })
 }

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::ReadModelError;
 
 /// Of the tables below, and of what is written into them. A file of another version is not read.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 const TABLES: &str = "
     CREATE TABLE self (
@@ -34,14 +34,32 @@ const TABLES: &str = "
         filed_at TEXT NOT NULL,
         received_at INTEGER NOT NULL,
         changed_at INTEGER NOT NULL,
-        -- The position of the last event on it.
+        -- The position of the last event on it that a person should have seen.
         version INTEGER NOT NULL,
         comments INTEGER NOT NULL DEFAULT 0,
-        files INTEGER NOT NULL DEFAULT 0
+        replies INTEGER NOT NULL DEFAULT 0,
+        files INTEGER NOT NULL DEFAULT 0,
+        -- An operator; NULL: nobody.
+        assignee TEXT,
+        -- Sorted, one below the other.
+        tags TEXT NOT NULL DEFAULT '',
+        -- By central's clock; NULL: not yet, or not any more.
+        first_answered_at INTEGER,
+        resolved_at INTEGER,
+        -- The ticket that goes on in its place.
+        merged_into INTEGER
     ) STRICT;
     CREATE UNIQUE INDEX tickets_by_number ON tickets (number);
     CREATE INDEX tickets_by_branch ON tickets (branch, ticket);
     CREATE INDEX tickets_by_state ON tickets (state, ticket);
+    CREATE INDEX tickets_by_assignee ON tickets (assignee, ticket) WHERE assignee IS NOT NULL;
+    CREATE INDEX tickets_merged ON tickets (merged_into) WHERE merged_into IS NOT NULL;
+
+    CREATE TABLE tags (
+        tag TEXT NOT NULL,
+        ticket INTEGER NOT NULL,
+        PRIMARY KEY (tag, ticket)
+    ) WITHOUT ROWID, STRICT;
 
     -- What happened on a ticket after its filing, in order.
     CREATE TABLE timeline (
@@ -67,6 +85,17 @@ const TABLES: &str = "
         detail TEXT
     ) STRICT;
     CREATE INDEX files_by_ticket ON files (ticket, file);
+
+    -- Files that went with a reply to its branch.
+    CREATE TABLE reply_files (
+        ticket INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        place INTEGER NOT NULL,
+        id BLOB NOT NULL,
+        name TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        PRIMARY KEY (ticket, position, place)
+    ) WITHOUT ROWID, STRICT;
 
     -- Tickets of each branch in each state.
     CREATE TABLE tally (

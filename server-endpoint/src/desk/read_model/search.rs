@@ -54,8 +54,11 @@ fn spelled_out(word: &str) -> String {
 pub(super) fn index(connection: &Connection, ticket: i64) -> Result<(), ReadModelError> {
     let mut said = String::new();
     let mut people = String::new();
-    let mut statement = connection
-        .prepare_cached("SELECT who, said FROM timeline WHERE ticket = ?1 ORDER BY position")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT who, said FROM timeline
+             WHERE ticket = ?1 AND kind IN ('comment', 'withdrawn', 'reply', 'note')
+             ORDER BY position",
+    )?;
     let mut rows = statement.query([ticket])?;
     while let Some(row) = rows.next()? {
         if said.len() < SAID_BYTES {
@@ -71,7 +74,7 @@ pub(super) fn index(connection: &Connection, ticket: i64) -> Result<(), ReadMode
             "INSERT OR REPLACE INTO search (rowid, number, subject, said, people, branch, files)
              SELECT ticket, number, subject, description || char(10) || ?2,
                  reporter || char(10) || contact || char(10) || ?3,
-                 branch || ' ' || category || ' ' || coalesce(asset, ''),
+                 branch || ' ' || category || ' ' || coalesce(asset, '') || char(10) || tags,
                  coalesce((SELECT group_concat(name, char(10)) FROM
                      (SELECT name FROM files WHERE files.ticket = tickets.ticket LIMIT 1000)), '')
              FROM tickets WHERE ticket = ?1",

@@ -12,6 +12,8 @@ use crate::ledger::sqlite::{FILE_NAME, SqliteLedger};
 use crate::ledger::{History, HistoryLedger, LedgerError, Pending};
 use crate::testing::{TestAgent, attachment, comment, withdrawal};
 
+mod desk;
+
 struct Central {
     ledger: SqliteLedger,
     model: ReadModel,
@@ -140,9 +142,9 @@ async fn what_a_branch_said_is_shown() {
     assert_eq!(
         tally,
         [
-            of("LYN", "open", 1),
+            of("LYN", "new", 1),
             of("LYN", "withdrawn", 1),
-            of("PAR", "open", 1)
+            of("PAR", "new", 1)
         ]
     );
 }
@@ -205,9 +207,9 @@ async fn filters_narrow_what_is_found() {
     };
     let count = async |query| central.model.tickets(query).await.unwrap().tickets.len();
     assert_eq!(count(query("", &["LYN", "NCE"], &[])).await, 4);
-    assert_eq!(count(query("", &["LYN"], &["open"])).await, 1);
+    assert_eq!(count(query("", &["LYN"], &["new"])).await, 1);
     assert_eq!(count(query("two", &[], &["withdrawn"])).await, 3);
-    assert_eq!(count(query("two", &["PAR"], &["open"])).await, 0);
+    assert_eq!(count(query("two", &["PAR"], &["new"])).await, 0);
     let low = TicketQuery {
         priorities: vec!["low".to_owned()],
         ..query("", &[], &[])

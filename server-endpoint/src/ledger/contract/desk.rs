@@ -1,7 +1,7 @@
 //! What central support does to tickets, and what its branches hear of it.
 
 use branchline_protocol::desk::TicketState;
-use branchline_protocol::event::EventBody;
+use branchline_protocol::event::{Event, EventBody};
 use branchline_protocol::file::FileState;
 use branchline_protocol::id::{CommandId, FileId, TicketId, TicketNumber};
 use branchline_protocol::limits;
@@ -99,7 +99,7 @@ async fn operator(ledger: &impl OperatorLedger, who: &str) {
 /// What the branch's feed says of central support's work.
 async fn heard(ledger: &impl Ledger, agent: &TestAgent) -> Vec<EventBody> {
     let page = ledger.feed(agent.branch.clone(), None).await.unwrap();
-    let bodies = page.events.iter().filter_map(|event| event.body());
+    let bodies = page.events.iter().filter_map(Event::body);
     let files = |body: &EventBody| matches!(body, EventBody::FileMoved { .. });
     bodies.filter(|body| !files(body)).collect()
 }
@@ -450,14 +450,9 @@ pub(crate) async fn what_is_withdrawn_or_merged_stays_so(ledger: &impl Ledger) {
     }
 }
 
-pub(crate) async fn a_command_that_breaks_a_rule_is_refused_by_field(
-    ledger: &(impl Ledger + OperatorLedger),
-) {
-    let agent = branch_with_tickets(ledger, &["a", "b"]).await;
-    let mut paris = TestAgent::register(ledger, "PAR").await;
-    paris.file(&["p"], 1);
-    paris.submit_all(ledger).await;
-    let number = agent.number(1);
+/// Commands on the first ticket of `own`, each with the field whose rule it breaks. The first of `other`, of
+/// another branch, is there.
+fn breaking_rules(own: &TestAgent, other: &TestAgent) -> Vec<(Change, &'static str)> {
     let long = "x".repeat(limits::TEXT_CHARS + 1);
     let classify = |category: &str| Change::Classify {
         priority: Priority::Low,
@@ -483,7 +478,7 @@ pub(crate) async fn a_command_that_breaks_a_rule_is_refused_by_field(
         files: vec![nobody; limits::REPLY_FILES + 1],
         then: None,
     };
-    let ways = [
+    vec![
         (reply(""), "text"),
         (reply(&long), "text"),
         (reply("bell\u{7}"), "text"),
@@ -511,17 +506,28 @@ pub(crate) async fn a_command_that_breaks_a_rule_is_refused_by_field(
             "tags[1]",
         ),
         (tags(many), "tags"),
-        (merge(agent.number(1)), "into"),
-        (merge(agent.number(3)), "into"),
-        (merge(paris.number(1)), "into"),
+        (merge(own.number(1)), "into"),
+        (merge(own.number(3)), "into"),
+        (merge(other.number(1)), "into"),
         (
             Change::Assign {
                 to: Some(name("nobody")),
             },
             "to",
         ),
-    ];
-    for (index, (change, field)) in ways.into_iter().enumerate() {
+    ]
+}
+
+pub(crate) async fn a_command_that_breaks_a_rule_is_refused_by_field(
+    ledger: &(impl Ledger + OperatorLedger),
+) {
+    let agent = branch_with_tickets(ledger, &["a", "b"]).await;
+    let mut paris = TestAgent::register(ledger, "PAR").await;
+    paris.file(&["p"], 1);
+    paris.submit_all(ledger).await;
+    let number = agent.number(1);
+    let to = |to| Change::Move { to };
+    for (index, (change, field)) in breaking_rules(&agent, &paris).into_iter().enumerate() {
         let words = format!("{change:?}");
         let found = refused(ledger, &index.to_string(), &number, change).await;
         assert_eq!(found, field, "{words}");

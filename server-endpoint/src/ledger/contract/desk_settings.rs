@@ -1,7 +1,7 @@
 //! What branches are to go by: the catalogue and their bandwidth.
 
 use branchline_protocol::desk::{Catalogue, Category, Localized};
-use branchline_protocol::event::EventBody;
+use branchline_protocol::event::{Event, EventBody};
 use branchline_protocol::limits;
 
 use super::joining::{branch, deed};
@@ -24,10 +24,7 @@ pub(crate) fn catalogue(serial: u64, codes: &[&str]) -> Catalogue {
 
 async fn told(ledger: &impl Ledger, branch: &str) -> Vec<EventBody> {
     let page = ledger.feed(branch.parse().unwrap(), None).await.unwrap();
-    page.events
-        .iter()
-        .filter_map(|event| event.body())
-        .collect()
+    page.events.iter().filter_map(Event::body).collect()
 }
 
 async fn actions(ledger: &impl Ledger) -> Vec<String> {

@@ -112,7 +112,9 @@ fn digest(command: &Command) -> [u8; 32] {
         }
         Change::Tag { tags } => {
             add("tag");
-            tags.iter().for_each(|tag| add(tag));
+            for tag in tags {
+                add(tag);
+            }
         }
         Change::Merge { into } => {
             add("merge");
