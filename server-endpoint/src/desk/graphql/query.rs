@@ -120,6 +120,7 @@ impl Query {
                 .collect(),
             after: after.map(|after| cursor(&after)).transpose()?,
             most: usize::try_from(first).unwrap_or(1).clamp(1, PAGE_TICKETS),
+            ..TicketQuery::default()
         };
         let page = desk(context)?.model.tickets(query).await;
         Ok(page.map_err(|fault| refused(fault.into()))?.into())
