@@ -5,13 +5,16 @@ SHELL := /bin/bash
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help demo test bench lint deny advisories tools
+CONSOLE := server-endpoint/console
+
+.PHONY: help demo test bench lint deny advisories tools console node console-packages chromium
 
 help:
 	@echo "make demo    the main job on real processes, told in a few lines (ONCE=1 ends by itself)"
 	@echo "make test    all tests"
+	@echo "make console the web page for central support, which the server embeds"
 	@echo "make bench   speed, memory and bytes on the wire, each beside a baseline of the same run"
-	@echo "make lint    formatting and clippy, warnings are errors"
+	@echo "make lint    formatting, clippy, Biome and tsc; warnings are errors"
 	@echo "make deny    licences, bans and sources of all dependencies"
 
 # SQLite, zstd and ring are compiled from C.
@@ -22,19 +25,45 @@ tools:
 	  SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 	  $$SUDO apt-get update -q && $$SUDO apt-get install -y -q build-essential; }
 
-demo: tools
+# What the console is built with. Debian 12's Node (18) does; npm comes apart from it there.
+node:
+	@command -v node >/dev/null && command -v npm >/dev/null || { \
+	  echo "installing Node.js and npm (nodejs, npm)"; \
+	  SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	  $$SUDO apt-get update -q && $$SUDO apt-get install -y -q --no-install-recommends nodejs npm; }
+	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 18 ? 0 : 1)' || { \
+	  echo "Node.js 18 or later is needed; this is $$(node --version)"; exit 1; }
+
+console-packages: node
+	@cd $(CONSOLE) && if ! [ node_modules/.installed -nt package-lock.json ]; then \
+	  echo "installing the console's npm packages"; \
+	  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && touch node_modules/.installed; fi
+
+console: console-packages
+	@cd $(CONSOLE) && npm run --silent build -- --logLevel=warn
+
+# Tests drive a real browser.
+chromium:
+	@command -v chromium >/dev/null || { \
+	  echo "installing Chromium for the console's tests (chromium)"; \
+	  SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	  $$SUDO apt-get update -q && $$SUDO apt-get install -y -q --no-install-recommends chromium; }
+
+demo: tools console
 	@echo "building the programs (the first time takes a few minutes)"
 	@$(CARGO) build --locked --quiet -p branchline-agent -p branchline-server -p branchline-tests --bins
 	@ONCE=$(ONCE) $(CARGO) run --locked --quiet -p branchline-tests --bin demo
 
-test: tools
+test: tools console chromium
+	cd $(CONSOLE) && npm run --silent test
 	$(CARGO) test --locked --workspace
 
-bench: tools
+bench: tools console
 	$(CARGO) build --locked --quiet --release -p branchline-agent -p branchline-server -p branchline-tests --bins
 	$(CARGO) run --locked --quiet --release -p branchline-tests --bin bench -- $(BENCH)
 
-lint: tools
+lint: tools console-packages
+	cd $(CONSOLE) && npm run --silent lint
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 

@@ -63,7 +63,17 @@ export class MockDesk {
       service: null,
       ...given,
     };
-    const ticket = { summary, description: "As filed.", contact: "Martin, +33 4 72 00 00 00", asset: null, mergedInto: null, merged: [], timeline: [], files: [], ...more };
+    const ticket = {
+      summary,
+      description: "As filed.",
+      contact: "Martin, +33 4 72 00 00 00",
+      asset: null,
+      mergedInto: null,
+      merged: [],
+      timeline: [],
+      files: [],
+      ...more,
+    };
     this.tickets.push(ticket);
     return ticket;
   }
@@ -72,7 +82,18 @@ export class MockDesk {
   say(ticket: MockTicket, entry: Partial<Entry> & { kind: Entry["kind"] }): void {
     this.position += 1;
     ticket.summary = { ...ticket.summary, version: this.position, changedAt: iso(Date.now()) };
-    ticket.timeline = [...ticket.timeline, { position: this.position, at: iso(Date.now()), saidAt: null, who: "paula", said: "", files: [], ...entry }];
+    ticket.timeline = [
+      ...ticket.timeline,
+      {
+        position: this.position,
+        at: iso(Date.now()),
+        saidAt: null,
+        who: "paula",
+        said: "",
+        files: [],
+        ...entry,
+      },
+    ];
     this.tell(ticket);
   }
 
@@ -98,7 +119,9 @@ export class MockDesk {
     const freshness = { position: this.position, behindSince: this.behindSince };
     switch (body.operationName) {
       case "Start":
-        return json({ data: { me: { name: "paula", rights: this.rights }, freshness, tally: this.#tally() } });
+        return json({
+          data: { me: { name: "paula", rights: this.rights }, freshness, tally: this.#tally() },
+        });
       case "Fresh":
         return json({ data: { freshness } });
       case "People":
@@ -108,7 +131,9 @@ export class MockDesk {
       case "Tickets":
         return json({ data: { tickets: this.#page(variables) } });
       case "Ticket":
-        return json({ data: { ticket: this.tickets.find((one) => one.summary.number === variables.number) ?? null } });
+        return json({
+          data: { ticket: this.tickets.find((one) => one.summary.number === variables.number) ?? null },
+        });
       case "Branches":
         return json({ data: { branches: { asOf: iso(Date.now()), branches: this.branches } } });
       case "Trail":
@@ -166,13 +191,16 @@ export class MockDesk {
     const command = /^tickets\/([^/]+)\/commands$/.exec(path);
     if (command) return this.#command(decodeURIComponent(command[1] ?? ""), body);
     if (path.startsWith("files?")) return json({ id: "f-up", state: "clean" });
-    if (method === "POST" && path.endsWith("/tokens")) return json({ token: "branchline-1.eyJob3N0Ijoic3VwcG9ydC5leGFtcGxlLm9yZyJ9.Zk3mUo2vQxw9r7yT" });
-    if (method === "POST" && path === "api-tokens") return json({ token: "bla_7Q2mZk3mUo2vQxw9r7yTZk3mUo2vQxw9r7yT" });
+    if (method === "POST" && path.endsWith("/tokens"))
+      return json({ token: "branchline-1.eyJob3N0Ijoic3VwcG9ydC5leGFtcGxlLm9yZyJ9.Zk3mUo2vQxw9r7yT" });
+    if (method === "POST" && path === "api-tokens")
+      return json({ token: "bla_7Q2mZk3mUo2vQxw9r7yTZk3mUo2vQxw9r7yT" });
     if (method === "GET" && path === "enrolment-tokens") return json(TOKENS);
     if (method === "GET" && path === "operators") return json(OPERATORS);
     if (method === "GET" && path === "api-tokens") return json(API_TOKENS);
     if (path === "catalogue") {
-      if (body.serial !== this.catalogue.serial) return problem({ status: 409, type: "stale", version: Number(this.catalogue.serial) });
+      if (body.serial !== this.catalogue.serial)
+        return problem({ status: 409, type: "stale", version: Number(this.catalogue.serial) });
       this.catalogue = { ...body, serial: Number(body.serial) + 1 };
       return json({ serial: this.catalogue.serial });
     }
@@ -182,7 +210,8 @@ export class MockDesk {
   #command(number: string, body: Given): Response {
     const ticket = this.tickets.find((one) => one.summary.number === number);
     if (!ticket) return problem({ status: 404, type: "not-found" });
-    if (body.saw !== ticket.summary.version) return problem({ status: 409, type: "stale", version: ticket.summary.version });
+    if (body.saw !== ticket.summary.version)
+      return problem({ status: 409, type: "stale", version: ticket.summary.version });
     this.commands.push(body);
     if (body.kind === "reply") this.say(ticket, { kind: "REPLY", said: String(body.text) });
     else if (body.kind === "note") this.say(ticket, { kind: "NOTE", said: String(body.text) });
@@ -218,7 +247,13 @@ export class MockSocket {
 
   change(position: number, ticket: MockTicket): void {
     const { summary } = ticket;
-    const change = { position, branch: summary.branch, kind: "ticket", number: summary.number, ticket: summary };
+    const change = {
+      position,
+      branch: summary.branch,
+      kind: "ticket",
+      number: summary.number,
+      ticket: summary,
+    };
     this.hear({ id: "1", type: "next", payload: { data: { changes: change } } });
   }
 
@@ -241,8 +276,16 @@ const json = (value: unknown) =>
   new Response(JSON.stringify(value), { status: 200, headers: { "Content-Type": "application/json" } });
 
 export function problem(said: Problem): Response {
-  const document = { title: said.type, request_id: "r-1", ...said, type: `urn:branchline:problem:${said.type}` };
-  return new Response(JSON.stringify(document), { status: said.status, headers: { "Content-Type": "application/problem+json" } });
+  const document = {
+    title: said.type,
+    request_id: "r-1",
+    ...said,
+    type: `urn:branchline:problem:${said.type}`,
+  };
+  return new Response(JSON.stringify(document), {
+    status: said.status,
+    headers: { "Content-Type": "application/problem+json" },
+  });
 }
 
 export function agent(given: Partial<Agent>): Agent {
@@ -276,12 +319,60 @@ const OPERATORS = [
   { name: "sven", role: "viewer", made_at: day(-20), signed_in_at: null },
 ];
 const API_TOKENS = [
-  { number: 1, name: "Monitoring", rights: ["read"], state: "good", made_at: day(-80), expires_at: day(10), used_at: day(-0.001) },
-  { number: 2, name: "Old importer", rights: ["read", "reply"], state: "revoked", made_at: day(-300), expires_at: null, used_at: day(-200) },
+  {
+    number: 1,
+    name: "Monitoring",
+    rights: ["read"],
+    state: "good",
+    made_at: day(-80),
+    expires_at: day(10),
+    used_at: day(-0.001),
+  },
+  {
+    number: 2,
+    name: "Old importer",
+    rights: ["read", "reply"],
+    state: "revoked",
+    made_at: day(-300),
+    expires_at: null,
+    used_at: day(-200),
+  },
 ];
 const TRAIL = [
-  { position: 1, at: day(-400), actor: "command-line:root", action: "central-initialised", subject: "support.example.org", detail: "", address: null },
-  { position: 2, at: day(-400), actor: "command-line:root", action: "operator-added", subject: "paula", detail: "administrator", address: null },
-  { position: 3, at: day(-30), actor: "operator:paula", action: "enrolment-token-made", subject: "LYN", detail: "1 use(s), for 4320 minutes", address: "10.2.0.14" },
-  { position: 4, at: day(-30), actor: "bearer:192.0.2.10", action: "agent-enrolled", subject: "0190c3e2-7a51-7c1e-9a53-4f0d6c2b1a77", detail: "LYN, agent 1", address: "192.0.2.10" },
+  {
+    position: 1,
+    at: day(-400),
+    actor: "command-line:root",
+    action: "central-initialised",
+    subject: "support.example.org",
+    detail: "",
+    address: null,
+  },
+  {
+    position: 2,
+    at: day(-400),
+    actor: "command-line:root",
+    action: "operator-added",
+    subject: "paula",
+    detail: "administrator",
+    address: null,
+  },
+  {
+    position: 3,
+    at: day(-30),
+    actor: "operator:paula",
+    action: "enrolment-token-made",
+    subject: "LYN",
+    detail: "1 use(s), for 4320 minutes",
+    address: "10.2.0.14",
+  },
+  {
+    position: 4,
+    at: day(-30),
+    actor: "bearer:192.0.2.10",
+    action: "agent-enrolled",
+    subject: "0190c3e2-7a51-7c1e-9a53-4f0d6c2b1a77",
+    detail: "LYN, agent 1",
+    address: "192.0.2.10",
+  },
 ];

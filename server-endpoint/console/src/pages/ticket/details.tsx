@@ -8,7 +8,6 @@ import { useNow } from "../../parts/now.ts";
 import { href } from "../../route.ts";
 import { useSpeech } from "../../words/index.tsx";
 import { PRIORITIES } from "../inbox/filters.ts";
-import { Files } from "./files.tsx";
 import type { TicketCommand, TicketDesk, TicketView } from "./use-ticket.ts";
 
 const TARGETS = ["OPEN", "WAITING", "RESOLVED", "CLOSED"] as const;
@@ -65,12 +64,6 @@ export function Details(props: { ticket: TicketView; page: TicketDesk; onAssignM
           </Fact>
         )}
       </dl>
-      <h3>{w.ticket.files}</h3>
-      {ticket.files.length > 0 ? (
-        <Files files={ticket.files} />
-      ) : (
-        <p className="soft small">{w.ticket.noFiles}</p>
-      )}
       {merging && <MergeDialog number={summary.number} give={give} onClose={() => setMerging(false)} />}
     </aside>
   );
@@ -197,23 +190,16 @@ function Changing(props: {
       </Field>
       <Field label={w.ticket.assignee}>
         {(ids) => (
-          <span className="beside-field">
-            <select
-              {...ids}
-              value={edits.assignee ?? present.assignee}
-              onChange={(event) => set("assignee", event.target.value)}
-            >
-              <option value="">{w.common.nobody}</option>
-              {people.map((name) => (
-                <option key={name}>{name}</option>
-              ))}
-            </select>
-            {summary.assignee !== desk.me.name && (
-              <button type="button" className="button small" onClick={props.onAssignMe}>
-                {w.ticket.assignMe}
-              </button>
-            )}
-          </span>
+          <select
+            {...ids}
+            value={edits.assignee ?? present.assignee}
+            onChange={(event) => set("assignee", event.target.value)}
+          >
+            <option value="">{w.common.nobody}</option>
+            {people.map((name) => (
+              <option key={name}>{name}</option>
+            ))}
+          </select>
         )}
       </Field>
       <Field label={w.ticket.priority}>
@@ -246,19 +232,26 @@ function Changing(props: {
           </select>
         )}
       </Field>
-      <Field label={w.ticket.tags} hint={w.ticket.tagsHint}>
-        {(ids) => (
-          <input
-            {...ids}
-            value={edits.tags ?? present.tags}
-            onChange={(event) => set("tags", event.target.value)}
-          />
-        )}
-      </Field>
+      <div className="full">
+        <Field label={w.ticket.tags} hint={w.ticket.tagsHint}>
+          {(ids) => (
+            <input
+              {...ids}
+              value={edits.tags ?? present.tags}
+              onChange={(event) => set("tags", event.target.value)}
+            />
+          )}
+        </Field>
+      </div>
       <div className="changing-foot">
         <button type="submit" className={edited ? "button primary" : "button"} aria-disabled={!edited}>
           {w.ticket.apply}
         </button>
+        {summary.assignee !== desk.me.name && (
+          <button type="button" className="button" onClick={props.onAssignMe}>
+            {w.ticket.assignMe}
+          </button>
+        )}
         <button type="button" className="button" onClick={props.onMerge}>
           {w.ticket.merge}
         </button>

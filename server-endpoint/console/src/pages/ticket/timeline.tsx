@@ -27,7 +27,10 @@ export function Timeline({ ticket, seen }: { ticket: TicketView; seen: number })
             <When at={summary.receivedAt} />
           </p>
           <Text>{ticket.description}</Text>
-          <p className="soft small">{w.ticket.saidAt(when(summary.filedAt))}</p>
+          {ticket.files.length > 0 && <Files files={ticket.files} />}
+          {apart(summary.filedAt, summary.receivedAt) && (
+            <p className="soft small">{w.ticket.saidAt(when(summary.filedAt))}</p>
+          )}
         </li>
         {ticket.timeline.length >= MOST_SHOWN && <li className="soft small">{w.ticket.older}</li>}
         {ticket.timeline.map((entry) => (
@@ -37,6 +40,10 @@ export function Timeline({ ticket, seen }: { ticket: TicketView; seen: number })
     </section>
   );
 }
+
+/** The branch's time is worth a line where central heard of it late, or the branch's clock is wrong. */
+const APART_MS = 120_000;
+const apart = (said: string, heard: string) => !(Math.abs(Date.parse(said) - Date.parse(heard)) < APART_MS);
 
 const SAID: ReadonlySet<Entry["kind"]> = new Set(["COMMENT", "REPLY", "NOTE", "WITHDRAWN"]);
 
@@ -71,7 +78,9 @@ function TimelineItem({ entry, fresh }: { entry: Entry; fresh: boolean }) {
       </p>
       <Text>{entry.said}</Text>
       {entry.files.length > 0 && <Files files={entry.files} />}
-      {entry.saidAt && <p className="soft small">{w.ticket.saidAt(when(entry.saidAt))}</p>}
+      {entry.saidAt && apart(entry.saidAt, entry.at) && (
+        <p className="soft small">{w.ticket.saidAt(when(entry.saidAt))}</p>
+      )}
     </li>
   );
 }
