@@ -6,6 +6,7 @@ use std::io::Write;
 use std::process::Stdio;
 
 use harness::middlebox::Middlebox;
+use harness::narrow::NarrowLine;
 use harness::processes::{Branch, Central, sandbox, wait_for};
 use harness::samples::incompressible;
 
@@ -59,6 +60,39 @@ async fn tickets_are_filed_and_acknowledged_while_a_file_is_sent() {
         central.wait_file(&name, &["held"]);
         central.assert_equal(&branch);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tickets_find_a_short_queue_while_a_file_is_sent() {
+    const QUEUE_BYTES: u64 = 512 * 1024;
+    let sandbox = sandbox();
+    let mut central = Central::init(sandbox.path());
+    central.start();
+    let line = NarrowLine::start(&central, 200_000, QUEUE_BYTES as usize).await;
+    let mut branch = Branch::join(sandbox.path(), &central, "LYN", line.address());
+    branch.start();
+    let number = branch.file("With a large file").await.number.to_string();
+    branch.wait_drained().await;
+    let path = sandbox.path().join("large.bin");
+    incompressible(&path, 60_000_000, 9);
+    branch.attach(&number, &path);
+    // Twice the queue: long enough for it to fill.
+    wait_for("the file to be under way", || {
+        (line.carried() > 2 * QUEUE_BYTES).then_some(())
+    });
+    line.take_before_submissions();
+    for ticket in 0..40 {
+        branch.file(&format!("Ticket {ticket}")).await;
+        branch.wait_drained().await;
+    }
+    let mut before = line.take_before_submissions();
+    before.sort_unstable();
+    println!("bytes before each submission: {before:?}");
+    let file = central.file("large.bin").expect("it is known");
+    assert_eq!(file["state"], "waiting", "the tickets came behind the file");
+    // Half a second of the line would be a hundred thousand.
+    let median = before[before.len() / 2];
+    assert!(median < 50_000, "{median} bytes lay before a submission");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,10 +6,10 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::process::Command;
 use std::time::Duration;
 
+use crate::debian;
 use crate::processes::{Running, wait_for};
 
 /// Bytes that the scanner takes for a virus.
@@ -154,55 +154,11 @@ impl Clamd {
     }
 }
 
-/// The program, installed first where it is missing.
-fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        installed().unwrap_or_else(|| {
-            say("clamd is missing: installing Debian's clamav-daemon");
-            // A fresh machine has no lists of packages yet.
-            let _ = apt_get(&["update"]);
-            let output = apt_get(&[
-                "install",
-                "--yes",
-                "--no-install-recommends",
-                "clamav-daemon",
-            ]);
-            installed().unwrap_or_else(|| {
-                panic!(
-                    "install clamav-daemon by hand; apt-get said: {}",
-                    String::from_utf8_lossy(&output.stderr)
-                )
-            })
-        })
-    })
-}
-
-/// As root, or as who may become root without being asked.
-fn apt_get(words: &[&str]) -> Output {
-    // SAFETY: asks for a number and changes nothing.
-    let root = unsafe { libc::geteuid() } == 0;
-    let mut command = if root {
-        Command::new("env")
-    } else {
-        let mut sudo = Command::new("sudo");
-        sudo.args(["-n", "env"]);
-        sudo
-    };
-    command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
-    command.args(["-q", "-o", "DPkg::Lock::Timeout=300"]);
-    command.args(words).output().expect("run apt-get")
-}
-
-fn installed() -> Option<PathBuf> {
-    ["/usr/sbin/clamd", "/usr/bin/clamd", "/usr/local/sbin/clamd"]
-        .into_iter()
-        .map(PathBuf::from)
-        .find(|path| path.exists())
-}
-
-fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+fn program() -> PathBuf {
+    debian::program(
+        &["/usr/sbin/clamd", "/usr/bin/clamd", "/usr/local/sbin/clamd"],
+        "clamav-daemon",
+    )
 }
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ impl Drop for Running {
 }
 
 /// The name that central knows the tests' proxies by.
-const PROXY: &str = "middlebox";
+pub const PROXY: &str = "middlebox";
 /// Shifts the clock of a debug build, in seconds.
 const CLOCK_OFFSET: &str = "BRANCHLINE_CLOCK_OFFSET";
 
@@ -258,7 +258,12 @@ impl Central {
 
     /// What its chain ends in.
     pub fn anchors(&self) -> Vec<CertificateDer<'static>> {
-        tls::certificates(&self.folder.join("authority").join("root-1.pem"))
+        tls::certificates(&self.root_certificate())
+    }
+
+    /// The file of its root's certificate.
+    pub fn root_certificate(&self) -> PathBuf {
+        self.folder.join("authority").join("root-1.pem")
     }
 
     /// Makes a branch, if there is none of this code, and a token for one agent of it.

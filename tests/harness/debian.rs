@@ -1,0 +1,56 @@
+//! Programs of Debian's packages that tests run as they are: installed when the machine lacks them (and may
+//! install them), which is said.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::{Mutex, PoisonError};
+
+/// One installation at a time: apt allows no more.
+static INSTALLING: Mutex<()> = Mutex::new(());
+
+/// The first of these places at which the program is, after its package was installed where it is at none.
+pub fn program(places: &[&str], package: &str) -> PathBuf {
+    if let Some(found) = found(places) {
+        return found;
+    }
+    let _turn = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(found) = found(places) {
+        return found;
+    }
+    let _ = writeln!(
+        std::io::stderr(),
+        "{} is missing: installing Debian's {package}",
+        places[0]
+    );
+    // A fresh machine has no lists of packages yet.
+    let _ = apt_get(&["update"]);
+    let output = apt_get(&["install", "--yes", "--no-install-recommends", package]);
+    found(places).unwrap_or_else(|| {
+        panic!(
+            "install {package} by hand; apt-get said: {}",
+            String::from_utf8_lossy(&output.stderr)
+        )
+    })
+}
+
+fn found(places: &[&str]) -> Option<PathBuf> {
+    let mut places = places.iter().map(PathBuf::from);
+    places.find(|path| path.exists())
+}
+
+/// As root, or as who may become root without being asked.
+fn apt_get(words: &[&str]) -> Output {
+    // SAFETY: asks for a number and changes nothing.
+    let root = unsafe { libc::geteuid() } == 0;
+    let mut command = if root {
+        Command::new("env")
+    } else {
+        let mut sudo = Command::new("sudo");
+        sudo.args(["-n", "env"]);
+        sudo
+    };
+    command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+    command.args(["-q", "-o", "DPkg::Lock::Timeout=300"]);
+    command.args(words).output().expect("run apt-get")
+}
