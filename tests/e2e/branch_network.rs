@@ -96,12 +96,16 @@ impl Firewall {
         let count = read.clone();
         let mut task = JoinSet::new();
         task.spawn(async move {
+            let mut open = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                if let Ok(mut opened) = acceptor.accept(client).await {
-                    let mut some = [0; 4_096];
-                    let bytes = opened.read(&mut some).await.unwrap_or(0);
-                    count.fetch_add(bytes, Ordering::SeqCst);
-                }
+                let (acceptor, count) = (acceptor.clone(), count.clone());
+                open.spawn(async move {
+                    if let Ok(mut opened) = acceptor.accept(client).await {
+                        let mut some = [0; 4_096];
+                        let bytes = opened.read(&mut some).await.unwrap_or(0);
+                        count.fetch_add(bytes, Ordering::SeqCst);
+                    }
+                });
             }
         });
         Self {

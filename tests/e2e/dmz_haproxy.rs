@@ -77,7 +77,7 @@ async fn nobody_speaks_for_an_agent_through_the_proxy() {
     let own = Place::Tls(proxy.address(), member.client(Some(&member.credentials)));
     let ask = |place: &Place, claims: bool| {
         let mut request =
-            Request::new("GET", "/v1/feed?wait=0").header(VERSION_HEADER, PROTOCOL_VERSION);
+            Request::new("GET", "/v1/feed?after=&wait=0").header(VERSION_HEADER, PROTOCOL_VERSION);
         if claims {
             request = request.header("Client-Cert", &field);
         }
