@@ -74,25 +74,27 @@ export function Operators() {
                 <When at={made_at} />
               </td>
               <td>{signed_in_at ? <Ago at={signed_in_at} /> : w.common.never}</td>
-              <td className="row-actions">
-                <button
-                  type="button"
-                  className="button small"
-                  onClick={() => setAsked({ what: "password", name })}
-                >
-                  {w.operators.newPassword}
-                  <span className="unseen"> {name}</span>
-                </button>
-                {name !== desk.me.name && (
+              <td>
+                <div className="row-actions">
                   <button
                     type="button"
-                    className="button small danger"
-                    aria-label={w.operators.removeName(name)}
-                    onClick={() => setAsked({ what: "remove", name })}
+                    className="button small"
+                    onClick={() => setAsked({ what: "password", name })}
                   >
-                    {w.operators.remove}
+                    {w.operators.newPassword}
+                    <span className="unseen"> {name}</span>
                   </button>
-                )}
+                  {name !== desk.me.name && (
+                    <button
+                      type="button"
+                      className="button small danger"
+                      aria-label={w.operators.removeName(name)}
+                      onClick={() => setAsked({ what: "remove", name })}
+                    >
+                      {w.operators.remove}
+                    </button>
+                  )}
+                </div>
               </td>
             </tr>
           ))}

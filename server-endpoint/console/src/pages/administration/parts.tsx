@@ -31,7 +31,8 @@ export function Table(props: {
 }) {
   if (props.empty) return <p className="quiet-line soft">{props.none}</p>;
   return (
-    <div className="wide">
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: whoever has no mouse scrolls it with the arrow keys
+    <section className="wide" tabIndex={0} aria-label={props.caption}>
       <table className="plain">
         <caption>{props.caption}</caption>
         <thead>
@@ -45,7 +46,7 @@ export function Table(props: {
         </thead>
         <tbody>{props.children}</tbody>
       </table>
-    </div>
+    </section>
   );
 }
 

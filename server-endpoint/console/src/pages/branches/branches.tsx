@@ -115,7 +115,8 @@ function BranchTable({ branches, onAsk }: { branches: Branch[]; onAsk: (asked: A
     names.certificate,
   ];
   return (
-    <div className="wide">
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: whoever has no mouse scrolls it with the arrow keys
+    <section className="wide" tabIndex={0} aria-label={w.branches.title}>
       <table className="branches">
         <caption className="unseen">{w.branches.table}</caption>
         <thead>
@@ -143,7 +144,7 @@ function BranchTable({ branches, onAsk }: { branches: Branch[]; onAsk: (asked: A
           </tbody>
         ))}
       </table>
-    </div>
+    </section>
   );
 }
 

@@ -141,6 +141,9 @@ function TicketRow(props: {
               {tag}
             </span>
           ))}
+          <span className="when-narrow">
+            <DueMark ticket={ticket} />
+          </span>
           {props.gone && <Mark>{w.inbox.moved}</Mark>}
         </span>
       </td>
@@ -185,7 +188,7 @@ function DueMark({ ticket }: { ticket: Summary }) {
   const { w } = speech;
   const now = useNow();
   const due = nextDue(ticket, now);
-  if (!due) return <span className="soft">–</span>;
+  if (!due) return null;
   const ago = speech.ago(due.at, now);
   return (
     <Mark tone={due.late ? "bad" : "plain"} {...(due.late ? { icon: "clock" as const } : {})}>
