@@ -193,6 +193,8 @@ export class MockDesk {
     if (path.startsWith("files?")) return json({ id: "f-up", state: "clean" });
     if (method === "POST" && path.endsWith("/tokens"))
       return json({ token: "branchline-1.eyJob3N0Ijoic3VwcG9ydC5leGFtcGxlLm9yZyJ9.Zk3mUo2vQxw9r7yT" });
+    if (method === "POST" && path.startsWith("operators"))
+      return json({ password: "lamp-river-quiet-stone" });
     if (method === "POST" && path === "api-tokens")
       return json({ token: "bla_7Q2mZk3mUo2vQxw9r7yTZk3mUo2vQxw9r7yT" });
     if (method === "GET" && path === "enrolment-tokens") return json(TOKENS);
@@ -314,9 +316,9 @@ const TOKENS = [
   { number: 1, branch: "OSL", uses: 1, used: 0, state: "revoked", made_at: day(-40), expires_at: day(-33) },
 ];
 const OPERATORS = [
-  { name: "ahmed", role: "support", made_at: day(-200), signed_in_at: day(-0.2) },
-  { name: "paula", role: "administrator", made_at: day(-400), signed_in_at: day(-0.01) },
-  { name: "sven", role: "viewer", made_at: day(-20), signed_in_at: null },
+  { name: "ahmed", role: "support", added_at: day(-200), signed_in_at: day(-0.2) },
+  { name: "paula", role: "administrator", added_at: day(-400), signed_in_at: day(-0.01) },
+  { name: "sven", role: "viewer", added_at: day(-20), signed_in_at: null },
 ];
 const API_TOKENS = [
   {

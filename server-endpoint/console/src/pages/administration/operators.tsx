@@ -1,6 +1,6 @@
 // Who may work at the desk.
 import { Dialog, Field } from "@branchline/look";
-import { useRef, useState } from "react";
+import { useState } from "react";
 import { part, rest } from "../../api/call.ts";
 import { asFault } from "../../api/fault.ts";
 import { useDesk } from "../../desk.tsx";
@@ -9,7 +9,7 @@ import { useLoaded } from "../../parts/loaded.ts";
 import { Ago, When } from "../../parts/marks.tsx";
 import { Unavailable } from "../../parts/page.tsx";
 import { useSpeech } from "../../words/index.tsx";
-import { listIn, Section, Table } from "./parts.tsx";
+import { listIn, Once, Section, Table } from "./parts.tsx";
 
 const ROLES = ["viewer", "support", "administrator"] as const;
 type Role = (typeof ROLES)[number];
@@ -17,11 +17,16 @@ type Role = (typeof ROLES)[number];
 interface Operator {
   name: string;
   role: Role;
-  made_at: string;
+  added_at: string;
   signed_in_at?: string | null;
 }
 
 const operators = () => rest("GET", "operators").then((answer) => listIn<Operator>(answer));
+
+interface Made {
+  name: string;
+  password: string;
+}
 
 type Asked = { what: "password" | "remove"; name: string };
 
@@ -30,6 +35,7 @@ export function Operators() {
   const desk = useDesk();
   const list = useLoaded(operators);
   const [asked, setAsked] = useState<Asked | null>(null);
+  const [made, setMade] = useState<Made | null>(null);
   const change = async (doing: () => Promise<unknown>, done: string): Promise<boolean> => {
     try {
       await doing();
@@ -44,7 +50,20 @@ export function Operators() {
   const names = w.operators.column;
   return (
     <Section title={w.operators.title} lead={w.operators.lead}>
-      <Maker onMade={() => void list.reload()} />
+      <Maker
+        onMade={(one) => {
+          setMade(one);
+          void list.reload();
+        }}
+      />
+      {made && (
+        <Once
+          key={made.password}
+          title={w.operators.once(made.name)}
+          lead={w.operators.onceLead}
+          secret={made.password}
+        />
+      )}
       {list.fault && <Unavailable fault={list.fault} onRetry={() => void list.reload()} />}
       {list.value && (
         <Table
@@ -53,7 +72,7 @@ export function Operators() {
           none={w.operators.none}
           empty={list.value.length === 0}
         >
-          {list.value.map(({ name, role, made_at, signed_in_at }) => (
+          {list.value.map(({ name, role, added_at, signed_in_at }) => (
             <tr key={name}>
               <td>
                 {name} {name === desk.me.name && <span className="soft">({w.operators.you})</span>}
@@ -71,7 +90,7 @@ export function Operators() {
                 />
               </td>
               <td>
-                <When at={made_at} />
+                <When at={added_at} />
               </td>
               <td>{signed_in_at ? <Ago at={signed_in_at} /> : w.common.never}</td>
               <td>
@@ -101,16 +120,30 @@ export function Operators() {
         </Table>
       )}
       {asked?.what === "password" && (
-        <PasswordDialog
-          name={asked.name}
+        <Dialog
+          title={w.operators.newPasswordTitle(asked.name)}
+          closeWord={w.common.close}
           onClose={() => setAsked(null)}
-          onPassword={(password) =>
-            change(
-              () => rest("POST", `operators/${part(asked.name)}/password`, { password }),
-              w.operators.changed(asked.name),
-            )
-          }
-        />
+        >
+          <p>{w.operators.newPasswordLead}</p>
+          <div className="actions">
+            <button type="button" className="button" onClick={() => setAsked(null)}>
+              {w.common.cancel}
+            </button>
+            <button
+              type="button"
+              className="button primary"
+              onClick={() => {
+                const { name } = asked;
+                setAsked(null);
+                const making = rest<{ password: string }>("POST", `operators/${part(name)}/password`);
+                void change(async () => setMade({ name, ...(await making) }), w.operators.changed(name));
+              }}
+            >
+              {w.operators.setPassword}
+            </button>
+          </div>
+        </Dialog>
       )}
       {asked?.what === "remove" && (
         <Dialog
@@ -141,21 +174,19 @@ export function Operators() {
   );
 }
 
-function Maker({ onMade }: { onMade: () => void }) {
+function Maker({ onMade }: { onMade: (made: Made) => void }) {
   const { w } = useSpeech();
   const desk = useDesk();
   const [name, setName] = useState("");
   const [role, setRole] = useState<Role>("support");
-  const [password, setPassword] = useState("");
   const [fault, setFault] = useState("");
   const make = async () => {
     setFault("");
     try {
-      await rest("POST", "operators", { name: name.trim(), role, password });
+      const made = await rest<{ password: string }>("POST", "operators", { name: name.trim(), role });
       desk.say(w.operators.added(name.trim()));
       setName("");
-      setPassword("");
-      onMade();
+      onMade({ name: name.trim(), password: made.password });
     } catch (thrown) {
       setFault(faultWords(w, asFault(thrown)));
     }
@@ -191,19 +222,6 @@ function Maker({ onMade }: { onMade: () => void }) {
               </option>
             ))}
           </select>
-        )}
-      </Field>
-      <Field label={w.operators.firstPassword}>
-        {(ids) => (
-          <input
-            {...ids}
-            required
-            type="password"
-            minLength={12}
-            autoComplete="new-password"
-            value={password}
-            onChange={(event) => setPassword(event.target.value)}
-          />
         )}
       </Field>
       <button type="submit" className="button primary">
@@ -250,55 +268,5 @@ function RoleForm({
         </button>
       )}
     </form>
-  );
-}
-
-function PasswordDialog(props: {
-  name: string;
-  onClose: () => void;
-  onPassword: (password: string) => Promise<boolean>;
-}) {
-  const { w } = useSpeech();
-  const [password, setPassword] = useState("");
-  const first = useRef<HTMLInputElement>(null);
-  return (
-    <Dialog
-      title={w.operators.newPasswordTitle(props.name)}
-      closeWord={w.common.close}
-      onClose={props.onClose}
-      first={first}
-    >
-      <form
-        className="stack"
-        onSubmit={(event) => {
-          event.preventDefault();
-          void props.onPassword(password).then((done) => done && props.onClose());
-        }}
-      >
-        <p>{w.operators.newPasswordLead}</p>
-        <Field label={w.password.next} hint={w.password.hint}>
-          {(ids) => (
-            <input
-              {...ids}
-              ref={first}
-              required
-              type="password"
-              minLength={12}
-              autoComplete="new-password"
-              value={password}
-              onChange={(event) => setPassword(event.target.value)}
-            />
-          )}
-        </Field>
-        <div className="actions">
-          <button type="button" className="button" onClick={props.onClose}>
-            {w.common.cancel}
-          </button>
-          <button type="submit" className="button primary">
-            {w.operators.setPassword}
-          </button>
-        </div>
-      </form>
-    </Dialog>
   );
 }

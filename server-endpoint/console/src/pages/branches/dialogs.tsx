@@ -105,7 +105,7 @@ export function RevokeDialog({ branch, agent, onClose, onDone }: { branch: Branc
               {...ids}
               ref={first}
               required
-              maxLength={500}
+              maxLength={300}
               value={reason}
               onChange={(event) => setReason(event.target.value)}
             />
