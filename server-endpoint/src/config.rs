@@ -4,7 +4,7 @@ mod desk;
 mod files;
 mod identity;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -205,6 +205,20 @@ impl Config {
             ingress: file.ingress,
             drain_seconds: file.drain_seconds,
         })
+    }
+
+    /// Where agents reach central: what `[authority] url` says, else the server's first name and the port
+    /// that it listens on.
+    pub fn url_for_agents(&self, names: &[String]) -> String {
+        if let Some(url) = &self.authority.url {
+            return url.clone();
+        }
+        let name = names.first().map_or("localhost", String::as_str);
+        let host = match name.parse::<IpAddr>() {
+            Ok(IpAddr::V6(address)) => format!("[{address}]"),
+            _ => name.to_owned(),
+        };
+        format!("https://{host}:{}", self.listen.port())
     }
 
     /// How long stopping may take.

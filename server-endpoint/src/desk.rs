@@ -12,20 +12,28 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, patch, post, put};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use crate::authority::Authority;
 use crate::authority::operators::Operators;
-use crate::ledger::{HistoryLedger, Ledger, OperatorLedger};
+use crate::ledger::{DeskLedger, HistoryLedger, Ledger, LedgerError, OperatorLedger};
 use crate::vault::Vault;
 
 mod around;
 mod branches;
 mod callers;
+mod commands;
+mod files;
+mod fleet;
 mod graphql;
 mod health;
 mod listener;
+mod live;
+mod metrics;
+mod people;
 mod problem;
 pub mod read_model;
 mod said;
@@ -36,14 +44,15 @@ mod tests;
 
 use branches::Snapshot;
 use callers::Callers;
+use problem::Refusal;
 use read_model::ReadModel;
 
 pub use listener::accept_until;
 
 /// The ledger, with every verb that the desk uses.
-pub trait DeskStore: Ledger + OperatorLedger + HistoryLedger {}
+pub trait DeskStore: Ledger + OperatorLedger + HistoryLedger + DeskLedger {}
 
-impl<T: Ledger + OperatorLedger + HistoryLedger> DeskStore for T {}
+impl<T: Ledger + OperatorLedger + HistoryLedger + DeskLedger> DeskStore for T {}
 
 /// What the desk allows; the defaults are for production, tests take smaller ones.
 #[derive(Debug, Clone)]
@@ -68,6 +77,10 @@ pub struct Bounds {
     pub request_within: Duration,
     /// How long a proof of who calls waits for the ledger before what is remembered is used.
     pub proof_within: Duration,
+    /// Files that are fetched at once.
+    pub downloads: usize,
+    /// How long an answer waits until the questions' answers know of what it did.
+    pub shown_within: Duration,
 }
 
 impl Default for Bounds {
@@ -85,6 +98,9 @@ impl Default for Bounds {
             turn_within: Duration::from_secs(5),
             request_within: Duration::from_secs(20),
             proof_within: Duration::from_secs(2),
+            // Each holds two or three MiB.
+            downloads: 32,
+            shown_within: Duration::from_secs(1),
         }
     }
 }
@@ -107,10 +123,18 @@ pub struct Desk {
     callers: Callers,
     snapshot: Snapshot,
     schema: graphql::Schema,
+    live: live::Live,
+    metrics: metrics::Metrics,
     way: Way,
     bounds: Bounds,
+    /// How agents are asked to join.
+    enrolling: Enrolling,
     /// Requests that may still be begun.
     turns: Arc<Semaphore>,
+    /// Files that may still be fetched.
+    downloads: Arc<Semaphore>,
+    /// What goes on behind an answer's head.
+    tasks: TaskTracker,
     stopping: CancellationToken,
 }
 
@@ -124,12 +148,25 @@ pub struct Surroundings {
     pub model: Arc<ReadModel>,
     /// How it is reached.
     pub way: Way,
+    /// How agents are asked to join.
+    pub enrolling: Enrolling,
+}
+
+/// What enrolment tokens say.
+pub struct Enrolling {
+    /// Whose anchor they name.
+    pub authority: Arc<Authority>,
+    /// Where agents reach central.
+    pub url: String,
 }
 
 impl Desk {
     /// A desk that answers what is open when `stopping` is cancelled.
     pub fn new(around: Surroundings, bounds: Bounds, stopping: CancellationToken) -> Arc<Self> {
+        let position = around.model.freshness().borrow().position;
         Arc::new(Self {
+            live: live::Live::new(position),
+            metrics: metrics::Metrics::default(),
             operators: Operators::new(around.store.clone()),
             store: around.store,
             vault: around.vault,
@@ -138,7 +175,10 @@ impl Desk {
             snapshot: Snapshot::default(),
             schema: graphql::schema(),
             way: around.way,
+            enrolling: around.enrolling,
             turns: Arc::new(Semaphore::new(bounds.requests)),
+            downloads: Arc::new(Semaphore::new(bounds.downloads)),
+            tasks: TaskTracker::new(),
             bounds,
             stopping,
         })
@@ -147,16 +187,8 @@ impl Desk {
     /// The routes. What each asks of its caller is the type that its handler takes: see [`callers`].
     pub fn router(self: &Arc<Self>) -> Router {
         Router::new()
-            .route("/livez", get(health::live))
-            .route("/readyz", get(health::ready))
-            .route(
-                "/desk/v1/session",
-                get(session::show)
-                    .post(session::sign_in)
-                    .delete(session::sign_out),
-            )
-            .route("/desk/v1/password", post(session::change_password))
-            .route("/desk/v1/graphql", post(graphql::answer))
+            .merge(support())
+            .merge(administration())
             .route_layer(from_fn_with_state(self.clone(), around::in_turn))
             .fallback(problem::no_such_route)
             .method_not_allowed_fallback(problem::no_such_method)
@@ -169,10 +201,93 @@ impl Desk {
         tokio::join!(
             self.model.follow(self.store.as_ref(), &self.stopping),
             branches::watch(self),
+            live::watch(self),
         );
+    }
+
+    /// What the ledger answered, or why it did not, and since when.
+    fn settled<T>(&self, answered: Result<T, LedgerError>) -> Result<T, Refusal> {
+        answered.map_err(|fault| Refusal::from(fault).since(self.away_since()))
+    }
+
+    /// Waits a moment until questions are answered with what has just been done.
+    async fn shown(&self, version: u64) {
+        self.model.news().notify_one();
+        let mut freshness = self.model.freshness();
+        let reached = freshness.wait_for(|now| now.position >= version);
+        // Whoever asks later sees it; it is done in any case.
+        let _ = tokio::time::timeout(self.bounds.shown_within, reached).await;
+    }
+
+    /// Takes the snapshot anew, after something in it was changed.
+    async fn look_again(&self) {
+        self.model.news().notify_one();
+        if let Err(fault) = branches::take(self).await {
+            tracing::debug!(error = %fault, "ask the ledger how branches are");
+        }
     }
 
     fn is_tls(&self) -> bool {
         matches!(self.way, Way::Tls(_))
     }
+}
+
+/// Health, sessions, questions, commands and files.
+fn support() -> Router<Arc<Desk>> {
+    Router::new()
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::show))
+        .route(
+            "/desk/v1/session",
+            get(session::show)
+                .post(session::sign_in)
+                .delete(session::sign_out),
+        )
+        .route("/desk/v1/password", post(session::change_password))
+        .route("/desk/v1/graphql", post(graphql::answer))
+        .route("/desk/v1/live", get(live::open))
+        .route("/desk/v1/tickets/{number}/commands", post(commands::give))
+        .route("/desk/v1/files/{id}", get(files::content))
+        .route("/desk/v1/files/{id}/release", post(files::let_go))
+}
+
+/// Branches, operators and programs.
+fn administration() -> Router<Arc<Desk>> {
+    Router::new()
+        .route(
+            "/desk/v1/catalogue",
+            get(fleet::catalogue).put(fleet::change_catalogue),
+        )
+        .route(
+            "/desk/v1/branches/{code}/bandwidth",
+            put(fleet::set_bandwidth),
+        )
+        .route("/desk/v1/branches/{code}/tokens", post(fleet::make_token))
+        .route("/desk/v1/enrolment-tokens", get(fleet::tokens))
+        .route(
+            "/desk/v1/enrolment-tokens/{number}",
+            delete(fleet::revoke_token),
+        )
+        .route("/desk/v1/agents/{id}/revoke", post(fleet::revoke_agent))
+        .route(
+            "/desk/v1/operators",
+            get(people::operators).post(people::add_operator),
+        )
+        .route(
+            "/desk/v1/operators/{name}",
+            patch(people::set_role).delete(people::remove_operator),
+        )
+        .route(
+            "/desk/v1/operators/{name}/password",
+            post(people::reset_password),
+        )
+        .route(
+            "/desk/v1/api-tokens",
+            get(people::api_tokens).post(people::make_api_token),
+        )
+        .route(
+            "/desk/v1/api-tokens/{number}",
+            delete(people::revoke_api_token),
+        )
 }

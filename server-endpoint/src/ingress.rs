@@ -24,7 +24,7 @@ use branchline_protocol::enrolment::{CERTIFICATE_PATH, ENROLMENT_PATH, PROBE_PAT
 use branchline_protocol::exchange::{CHUNKS_PATH, FEED_PATH, MANIFESTS_PATH, OPERATIONS_PATH};
 use branchline_protocol::id::AgentId;
 use branchline_protocol::limits::SUBMISSION_BYTES;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -241,6 +241,11 @@ impl Ingress {
         if answer.is_err() && !body.is_end_stream() {
             self.tasks.spawn(body::linger(body));
         }
+    }
+
+    /// Tells this one, too, that there is news of some branch.
+    pub fn tell(&self, news: Arc<Notify>) {
+        self.bulletin.tell(news);
     }
 
     /// Looks for what other processes have written, until stopped.

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::authority::{self, Authority, AuthorityError};
 use crate::config::{self, Config, Deduplicate, Files};
 use crate::desk::read_model::{self, ReadModel, ReadModelError};
-use crate::desk::{self, Desk, Surroundings};
+use crate::desk::{self, Desk, Enrolling, Surroundings};
 use crate::ingress::{Bounds, Door, Ingress, Way, accept_until};
 use crate::inspection::clamd::{Clamd, Patience};
 use crate::inspection::{Inspector, Pauses, Scanner, Steps};
@@ -60,6 +60,7 @@ pub struct Server {
     /// What a desk would stand on.
     store: Option<Arc<SqliteLedger>>,
     read_model: PathBuf,
+    url: String,
     ledger: Arc<dyn Ledger>,
     vault: Arc<dyn Vault>,
     door: Door,
@@ -129,6 +130,7 @@ impl Server {
             desk: None,
             store: Some(ledger.clone()),
             read_model: config.data_dir.join(read_model::FOLDER),
+            url: config.url_for_agents(&door.authority.names()),
             ledger,
             vault,
             door,
@@ -157,6 +159,7 @@ impl Server {
             desk: None,
             store: None,
             read_model: PathBuf::new(),
+            url: String::new(),
             ledger,
             vault,
             door,
@@ -186,6 +189,10 @@ impl Server {
             vault: self.vault.clone(),
             model: Arc::new(ReadModel::open(&self.read_model)?),
             way,
+            enrolling: Enrolling {
+                authority: self.door.authority.clone(),
+                url: self.url.clone(),
+            },
         };
         self.desk = Some(DeskPart {
             listener,
@@ -239,6 +246,7 @@ impl Server {
             connections.spawn(inspector.run(stopping.clone()));
         }
         if let Some(part) = self.desk {
+            ingress.tell(part.around.model.news());
             let desk = Desk::new(part.around, desk::Bounds::default(), stopping.clone());
             // Tasks of its own: whatever goes wrong there, ingress goes on.
             let (tended, accepting) = (desk.clone(), connections.clone());

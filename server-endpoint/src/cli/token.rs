@@ -3,7 +3,6 @@
 //! A token is shown once. The ledger has a hash of its secret, so that neither this program nor whoever
 //! steals the database can show it again.
 
-use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -100,7 +99,7 @@ fn create(data_dir: &Path, args: CreateArgs) -> Result<ExitCode, Failure> {
         Some(url) => check_url(&url)
             .map(|()| url)
             .map_err(|fault| Failure::fix_input(format!("--url {fault}")))?,
-        None => default_url(&config, &open.names()),
+        None => config.url_for_agents(&open.names()),
     };
     let mut secret = [0; 32];
     getrandom::fill(&mut secret)
@@ -162,19 +161,6 @@ fn show_once(token: &Token, record: &TokenRecord, json: bool) {
         output::moment(record.expires_at),
         token.url,
     ));
-}
-
-/// What `[authority] url` says, else the server's first name and the port that it listens on.
-fn default_url(config: &Config, names: &[String]) -> String {
-    if let Some(url) = &config.authority.url {
-        return url.clone();
-    }
-    let name = names.first().map_or("localhost", String::as_str);
-    let host = match name.parse::<IpAddr>() {
-        Ok(IpAddr::V6(address)) => format!("[{address}]"),
-        _ => name.to_owned(),
-    };
-    format!("https://{host}:{}", config.listen.port())
 }
 
 fn list(data_dir: &Path, args: &ListArgs) -> Result<ExitCode, Failure> {

@@ -55,6 +55,7 @@ pub(super) async fn around(
             response = refusal.answer(&name);
         }
         let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        desk.metrics.count(response.status(), started.elapsed());
         tracing::debug!(status = response.status().as_u16(), millis, "answered");
         response
     }

@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use branchline_protocol::desk::Catalogue;
 use branchline_protocol::id::BranchCode;
 use branchline_protocol::time::UnixMillis;
 
@@ -57,6 +58,19 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
+    /// All of them, the worst first.
+    pub(super) const ALL: [Self; 9] = [
+        Self::Damaged,
+        Self::CertificateExpired,
+        Self::Silent,
+        Self::DiskLow,
+        Self::CertificateEnds,
+        Self::WaitingLong,
+        Self::NeverSeen,
+        Self::ClockOff,
+        Self::OldVersion,
+    ];
+
     /// The word in the API.
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -111,6 +125,8 @@ pub(super) struct Taken {
     pub(super) branches: Vec<BranchView>,
     /// Operators' names.
     pub(super) people: Vec<String>,
+    /// What branches file by.
+    pub(super) catalogue: Catalogue,
 }
 
 /// The snapshot.
@@ -152,15 +168,29 @@ pub(super) async fn watch(desk: &Desk) {
 pub(super) async fn take(desk: &Desk) -> Result<(), LedgerError> {
     let records = desk.store.branches().await?;
     let operators = desk.store.operators().await?;
+    let bandwidths = desk.store.bandwidths().await?;
+    let catalogue = desk.store.catalogue().await?;
     let people = operators
         .into_iter()
         .map(|operator| operator.name.to_string());
     desk.snapshot.put(Taken {
         at: now(),
-        branches: judge(records, now()),
+        branches: with_bandwidths(judge(records, now()), &bandwidths),
+        catalogue,
         people: people.collect(),
     });
     Ok(())
+}
+
+fn with_bandwidths(
+    mut branches: Vec<BranchView>,
+    bandwidths: &[(BranchCode, String)],
+) -> Vec<BranchView> {
+    for branch in &mut branches {
+        let set = bandwidths.iter().find(|(code, _)| *code == branch.code);
+        branch.bandwidth = set.map(|(_, rate)| rate.clone());
+    }
+    branches
 }
 
 /// Branches with what is wrong with them, the worst first.

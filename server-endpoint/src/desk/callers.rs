@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::extract::FromRequestParts;
+use branchline_protocol::time::UnixMillis;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
 use http::request::Parts;
@@ -80,9 +81,18 @@ impl Who {
 /// What is remembered of callers.
 pub(super) struct Callers {
     known: Mutex<HashMap<[u8; 32], Known>>,
-    away_until: Mutex<Option<Instant>>,
+    away: Mutex<Option<Away>>,
     /// Grows when somebody may have been sent away.
     changes: watch::Sender<u64>,
+}
+
+/// The ledger did not answer.
+#[derive(Clone, Copy)]
+struct Away {
+    /// Since then.
+    since: UnixMillis,
+    /// Until then it is not asked again.
+    until: Instant,
 }
 
 struct Known {
@@ -94,7 +104,7 @@ impl Default for Callers {
     fn default() -> Self {
         Self {
             known: Mutex::default(),
-            away_until: Mutex::default(),
+            away: Mutex::default(),
             changes: watch::Sender::new(0),
         }
     }
@@ -138,19 +148,22 @@ impl Callers {
     }
 
     fn is_away(&self) -> bool {
-        let away = self
-            .away_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        away.is_some_and(|until| Instant::now() < until)
+        self.away().is_some_and(|away| Instant::now() < away.until)
     }
 
     fn say_away(&self) {
-        let mut away = self
-            .away_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *away = Some(Instant::now() + AWAY_FOR);
+        let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = away.map_or_else(now, |away| away.since);
+        let until = Instant::now() + AWAY_FOR;
+        *away = Some(Away { since, until });
+    }
+
+    fn say_back(&self) {
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn away(&self) -> Option<Away> {
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], Known>> {
@@ -222,6 +235,7 @@ impl Desk {
         let asked = tokio::time::timeout(self.bounds.proof_within, asking).await;
         let fault = match asked {
             Ok(Ok(Some(caller))) => {
+                self.callers.say_back();
                 self.callers.remember(credential, &caller);
                 return Ok(Some(caller));
             }
@@ -237,8 +251,13 @@ impl Desk {
             tracing::warn!(error = %fault, "the ledger is away; somebody it knew before goes on reading");
             return Ok(Some(caller));
         }
-        let since = self.model.freshness().borrow().behind_since;
-        Err(Refusal::from(fault).since(since))
+        Err(Refusal::from(fault).since(self.away_since()))
+    }
+
+    /// Since when the ledger has not answered, as far as is known.
+    pub(super) fn away_since(&self) -> Option<UnixMillis> {
+        let behind = self.model.freshness().borrow().behind_since;
+        behind.or(self.callers.away().map(|away| away.since))
     }
 
     /// The request's caller, if the request can be trusted to be meant.
@@ -339,7 +358,7 @@ proofs! {
 fn refuse(desk: &Desk, who: &Who, right: Right) -> Refusal {
     // From memory nobody may do more than read: that is the ledger's trouble, not the caller's.
     if desk.callers.is_away() && who.may(Right::Read) {
-        return Refusal::away().since(desk.model.freshness().borrow().behind_since);
+        return Refusal::away().since(desk.away_since());
     }
     let right = right.as_str();
     Refusal::new(

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{EmptyMutation, EmptySubscription, ErrorExtensions};
+use async_graphql::{EmptyMutation, ErrorExtensions};
 use axum::Json;
 use axum::extract::State;
 
@@ -18,10 +18,12 @@ use super::said::Said;
 mod fleet;
 mod query;
 mod scalars;
+mod subscription;
 mod tickets;
 mod trail;
 
 use query::Query;
+use subscription::Subscription;
 
 /// How deep a question may go.
 const DEPTH: usize = 8;
@@ -33,11 +35,11 @@ const NESTING: usize = 16;
 const DIRECTIVES: usize = 4;
 
 /// The schema.
-pub(super) type Schema = async_graphql::Schema<Query, EmptyMutation, EmptySubscription>;
+pub(super) type Schema = async_graphql::Schema<Query, EmptyMutation, Subscription>;
 
 /// Makes it.
 pub(super) fn schema() -> Schema {
-    Schema::build(Query, EmptyMutation, EmptySubscription)
+    Schema::build(Query, EmptyMutation, Subscription)
         .limit_depth(DEPTH)
         .limit_complexity(COMPLEXITY)
         .limit_recursive_depth(NESTING)

@@ -168,6 +168,11 @@ impl Refusal {
         Self::new(Kind::NotFound, format!("there is no such {what}"))
     }
 
+    /// Other words for people.
+    pub(super) fn say(&mut self, detail: String) {
+        self.detail = detail;
+    }
+
     pub(super) fn after(mut self, wait: Duration) -> Self {
         self.after = Some(wait);
         self

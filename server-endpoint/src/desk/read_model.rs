@@ -13,6 +13,7 @@
 //! damaged, of another version, or not of this ledger (which was restored) is left, and the next is built.
 
 mod applying;
+mod changes;
 mod files;
 mod listing;
 mod schema;
@@ -36,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ledger::{History, HistoryLedger, LedgerError, now};
 
+pub use changes::{ChangeView, PAGE_CHANGES};
 pub use listing::{PAGE_TICKETS, TicketPage, TicketQuery, TicketSummary};
 pub use showing::{FileView, TicketView, TimelineEntry};
 
@@ -72,6 +74,8 @@ pub struct Freshness {
     pub position: u64,
     /// Since when it cannot follow the ledger; `None` while it does.
     pub behind_since: Option<UnixMillis>,
+    /// How often, since it was opened, what it had said was not so any more: the ledger was restored.
+    pub rewinds: u64,
 }
 
 /// The read model of one central.
@@ -102,7 +106,7 @@ impl ReadModel {
         let position = generation.position()?;
         let freshness = Freshness {
             position,
-            behind_since: None,
+            ..Freshness::default()
         };
         Ok(Self {
             folder: folder.to_owned(),
@@ -176,6 +180,7 @@ impl ReadModel {
         if page.rewound {
             tracing::warn!("the ledger is not the one that was read; building the read model anew");
             self.rebuild(ledger).await?;
+            self.say(|freshness| freshness.rewinds += 1);
             return Ok(true);
         }
         let Some(last) = page.entries.last() else {

@@ -1,9 +1,10 @@
 //! Reading what a request says: a JSON body within a bound.
 
 use axum::body::Body;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use http::request::Parts;
 use http_body_util::{BodyExt, Limited};
 use serde::de::DeserializeOwned;
 
@@ -30,6 +31,20 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Said<T> {
         read.map(Self).map_err(|fault| {
             Refusal::new(Kind::Malformed, format!("the body cannot be read: {fault}"))
         })
+    }
+}
+
+/// What the path names.
+pub(super) struct Named(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let named = Path::<String>::from_request_parts(parts, state).await;
+        // What is not even text is nothing's name.
+        let Path(name) = named.map_err(|_| Refusal::not_found("thing"))?;
+        Ok(Self(name))
     }
 }
 

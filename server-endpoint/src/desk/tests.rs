@@ -17,14 +17,19 @@ use tower::Service;
 
 use super::listener::Peer;
 use super::read_model::ReadModel;
-use super::{Bounds, Desk, DeskStore, Surroundings, Way};
+use super::{Bounds, Desk, Enrolling, Surroundings, Way};
 use crate::authority::operators::passwords;
+use crate::authority::operators::secret::Bearer;
 use crate::ledger::sqlite::SqliteLedger;
-use crate::ledger::{Actor, Deed, NewOperator, OperatorLedger, Role, now};
+use crate::ledger::{Actor, Deed, NewApiToken, NewOperator, OperatorLedger, Right, Role, now};
 use crate::testing::{TestAgent, authority};
 use crate::vault::FsVault;
 
+mod commands;
+mod live;
+mod outage;
 mod questions;
+mod rights;
 mod sessions;
 
 /// The origin of the tests' console.
@@ -108,22 +113,25 @@ impl Ask {
 
 impl World {
     fn new() -> Self {
-        Self::with(Bounds::default(), |ledger| ledger)
+        Self::reached(Way::Tls(authority().desk_config()))
     }
 
-    /// On a ledger that is not quite the one that everything is in.
-    fn with(bounds: Bounds, wrap: impl FnOnce(Arc<SqliteLedger>) -> Arc<dyn DeskStore>) -> Self
-where {
+    /// Reached in this way.
+    fn reached(way: Way) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Arc::new(SqliteLedger::open(&folder.path().join("ledger.db")).unwrap());
         let around = Surroundings {
-            store: wrap(ledger.clone()),
+            store: ledger.clone(),
             vault: Arc::new(FsVault::new(folder.path().join("vault"), 0)),
             model: Arc::new(ReadModel::open(&folder.path().join("desk")).unwrap()),
-            way: Way::Tls(authority().desk_config()),
+            way,
+            enrolling: Enrolling {
+                authority: authority(),
+                url: "https://central.example:8470".to_owned(),
+            },
         };
         let stopping = CancellationToken::new();
-        let desk = Desk::new(around, bounds, stopping.clone());
+        let desk = Desk::new(around, Bounds::default(), stopping.clone());
         let tasks = TaskTracker::new();
         let tended = desk.clone();
         tasks.spawn(async move { tended.tend().await });
@@ -177,6 +185,27 @@ where {
             headers: parts.headers,
             body: body.collect().await.unwrap().to_bytes().to_vec(),
         }
+    }
+
+    /// A program that may do this: its token.
+    async fn program(&self, rights: &[Right]) -> String {
+        let bearer = Bearer::random().unwrap();
+        let new = NewApiToken {
+            name: "a program".to_owned(),
+            hash: bearer.hash(),
+            rights: rights.to_vec(),
+            expires_at: None,
+            deed: deed(),
+        };
+        self.ledger.add_api_token(new).await.unwrap();
+        bearer.to_api_token()
+    }
+
+    /// A command to a ticket.
+    async fn command(&self, cookie: &str, number: &str, command: &Value) -> Answer {
+        let path = format!("/desk/v1/tickets/{number}/commands");
+        let ask = Ask::new(Method::POST, &path).json(command).by(cookie);
+        self.ask(ask).await
     }
 
     /// A question's whole answer.

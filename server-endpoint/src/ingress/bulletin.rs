@@ -2,11 +2,11 @@
 //! ledger, and a bell that rings for nothing costs one look.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use branchline_protocol::id::BranchCode;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::Ledger;
@@ -18,6 +18,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(super) struct Bulletin {
     bells: Mutex<HashMap<BranchCode, watch::Sender<()>>>,
+    /// Told of news of any branch.
+    of_any: OnceLock<Arc<Notify>>,
 }
 
 impl Bulletin {
@@ -25,7 +27,15 @@ impl Bulletin {
         self.lock().entry(branch.clone()).or_default().subscribe()
     }
 
+    /// From now on this one is told of news of any branch.
+    pub(super) fn tell(&self, of_any: Arc<Notify>) {
+        let _ = self.of_any.set(of_any);
+    }
+
     pub(super) fn ring(&self, branch: &BranchCode) {
+        if let Some(of_any) = self.of_any.get() {
+            of_any.notify_one();
+        }
         if let Some(bell) = self.lock().get(branch) {
             bell.send_replace(());
         }

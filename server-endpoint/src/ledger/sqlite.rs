@@ -71,6 +71,9 @@ const READER_CACHE_KIB: u32 = 2 * 1024;
 pub struct SqliteLedger {
     writer: Writer,
     readers: Readers,
+    /// Tests have it not answer.
+    #[cfg(test)]
+    away: std::sync::atomic::AtomicBool,
 }
 
 impl SqliteLedger {
@@ -84,7 +87,23 @@ impl SqliteLedger {
         Ok(Self {
             writer,
             readers: Readers::new(path, READERS, READER_CACHE_KIB),
+            #[cfg(test)]
+            away: std::sync::atomic::AtomicBool::new(false),
         })
+    }
+
+    /// From now on it answers nothing, or answers again.
+    #[cfg(test)]
+    pub(crate) fn set_away(&self, away: bool) {
+        self.away.store(away, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    #[cfg(test)]
+    fn check_there(&self) -> Result<(), LedgerError> {
+        if self.away.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(LedgerError::Away("the test says so".to_owned()));
+        }
+        Ok(())
     }
 
     async fn write<T: Send + 'static>(
@@ -92,6 +111,8 @@ impl SqliteLedger {
         lane: Lane,
         job: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
+        #[cfg(test)]
+        self.check_there()?;
         self.writer
             .run(lane, job)
             .await
@@ -116,6 +137,10 @@ impl SqliteLedger {
         &self,
         query: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
     ) -> Pending<'_, T> {
+        #[cfg(test)]
+        if let Err(away) = self.check_there() {
+            return Box::pin(std::future::ready(Err(away)));
+        }
         Box::pin(self.readers.read(query))
     }
 }

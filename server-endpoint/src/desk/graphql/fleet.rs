@@ -2,7 +2,10 @@
 
 use async_graphql::{ID, SimpleObject};
 
+use branchline_protocol::desk::{self, Localized};
+
 use super::scalars::{Time, millis, number};
+use super::tickets::Priority;
 use crate::desk::branches::{AgentView, BranchView, Taken};
 
 /// How branches are.
@@ -95,4 +98,67 @@ impl From<&AgentView> for Agent {
             troubles: troubles.collect(),
         }
     }
+}
+
+/// What branches file by.
+#[derive(SimpleObject)]
+pub(crate) struct Catalogue {
+    /// Grows with every change; what a change says that it saw.
+    serial: f64,
+    /// In the order in which people see them.
+    categories: Vec<Category>,
+    /// Bytes of a file that people may attach, where central says so.
+    file_bytes: Option<f64>,
+}
+
+/// A kind of trouble that branches choose from.
+#[derive(SimpleObject)]
+struct Category {
+    /// What tickets carry.
+    code: String,
+    /// What people read.
+    names: Vec<Text>,
+    /// What to write, below the form's text.
+    hints: Vec<Text>,
+    /// What the form begins with.
+    priority: Option<Priority>,
+}
+
+/// A text in one language.
+#[derive(SimpleObject)]
+struct Text {
+    /// Two letters.
+    language: String,
+    text: String,
+}
+
+impl From<&desk::Catalogue> for Catalogue {
+    fn from(catalogue: &desk::Catalogue) -> Self {
+        Self {
+            serial: number(catalogue.serial),
+            categories: catalogue.categories.iter().map(Category::from).collect(),
+            file_bytes: catalogue.file_bytes.map(number),
+        }
+    }
+}
+
+impl From<&desk::Category> for Category {
+    fn from(category: &desk::Category) -> Self {
+        Self {
+            code: category.code.clone(),
+            names: texts(&category.name),
+            hints: category.hint.as_ref().map(texts).unwrap_or_default(),
+            priority: category
+                .priority
+                .map(|priority| Priority::of(priority.as_str())),
+        }
+    }
+}
+
+fn texts(localized: &Localized) -> Vec<Text> {
+    let text = |(language, text): (&String, &String)| Text {
+        language: language.clone(),
+        text: text.clone(),
+    };
+    localized.0.iter().map(text).collect()
 }

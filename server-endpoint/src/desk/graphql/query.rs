@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Context, Enum, Object, Result, SimpleObject};
 use branchline_protocol::id::BranchCode;
 
-use super::fleet::BranchList;
+use super::fleet::{BranchList, Catalogue};
 use super::refused;
 use super::scalars::{Time, number};
 use super::tickets::{Priority, Tally, Ticket, TicketPage, TicketState};
@@ -162,6 +162,14 @@ impl Query {
             .ok_or_else(|| refused(Refusal::away()))?
             .people
             .clone())
+    }
+
+    /// What branches file by.
+    #[graphql(complexity = "50 + 20 * child_complexity")]
+    async fn catalogue(&self, context: &Context<'_>) -> Result<Catalogue> {
+        let taken = desk(context)?.snapshot.now();
+        let taken = taken.ok_or_else(|| refused(Refusal::away()))?;
+        Ok(Catalogue::from(&taken.catalogue))
     }
 
     /// Who did what, oldest first; for administrators.

@@ -21,7 +21,7 @@ macro_rules! words {
                 match self { $(Self::$value => $word,)* }
             }
 
-            fn of(word: &str) -> Self {
+            pub(super) fn of(word: &str) -> Self {
                 match word { $($word => Self::$value,)* _ => Self::$other }
             }
         }

@@ -11,7 +11,7 @@ use branchline_protocol::id::{TicketId, TicketNumber};
 use branchline_protocol::operation::{Body, Contact, FileAttached, Operation, TicketFiled};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{ReadModelError, schema, search};
+use super::{ReadModelError, changes, schema, search};
 use crate::ledger::{History, HistoryEntry, TicketState};
 
 mod desk;
@@ -20,6 +20,7 @@ pub(super) fn apply(connection: &Connection, page: &History) -> Result<(), ReadM
     let mut changed = BTreeSet::new();
     for entry in &page.entries {
         changed.extend(apply_entry(connection, entry)?);
+        changes::note(connection, entry)?;
     }
     // Once per page, however much was said on a ticket in it.
     for ticket in changed {

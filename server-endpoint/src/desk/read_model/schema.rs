@@ -127,6 +127,7 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<Said, ReadModelErro
         0 => {
             let transaction = connection.transaction()?;
             transaction.execute_batch(TABLES)?;
+            transaction.execute_batch(super::changes::TABLE)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
             transaction.commit()?;
         }

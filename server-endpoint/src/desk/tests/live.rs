@@ -1,0 +1,259 @@
+//! Live updates: none left out, none twice, and nobody who has left hears anything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+use super::{Ask, PASSWORD, World};
+use crate::desk::{Way, live};
+use crate::ledger::{OperatorLedger, Role};
+
+type Socket = WebSocketStream<TcpStream>;
+
+/// A desk that listens on loopback.
+struct Listening {
+    world: World,
+    address: std::net::SocketAddr,
+}
+
+impl Listening {
+    async fn new() -> Self {
+        let world = World::reached(Way::InsecureLoopback);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (desk, tasks) = (world.desk.clone(), world.tasks.clone());
+        world
+            .tasks
+            .spawn(async move { crate::desk::accept_until(desk, listener, &tasks).await });
+        Self { world, address }
+    }
+
+    async fn signed_in(&self, role: Role) -> String {
+        self.world.add(role.as_str(), role).await;
+        let body = json!({ "name": role.as_str(), "password": PASSWORD });
+        let ask = Ask::new(Method::POST, "/desk/v1/session").json(&body);
+        self.world
+            .ask(ask.with("branchline-console", "1"))
+            .await
+            .cookie()
+    }
+
+    async fn connect(&self, cookie: &str, origin: Option<&str>) -> Result<Socket, Error> {
+        let url = format!("ws://{}/desk/v1/live", self.address);
+        let mut request = url.into_client_request().unwrap();
+        let headers = request.headers_mut();
+        headers.insert("cookie", cookie.parse().unwrap());
+        headers.insert(
+            "sec-websocket-protocol",
+            "graphql-transport-ws".parse().unwrap(),
+        );
+        if let Some(origin) = origin {
+            headers.insert("origin", origin.parse().unwrap());
+        }
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        Ok(client_async(request, stream).await?.0)
+    }
+
+    /// A console that watches from behind this position on.
+    async fn watch(&self, cookie: &str, after: Option<u64>) -> Socket {
+        let origin = format!("http://{}", self.address);
+        let mut socket = self.connect(cookie, Some(&origin)).await.unwrap();
+        say(&mut socket, &json!({ "type": "connection_init" })).await;
+        assert_eq!(heard(&mut socket).await.unwrap()["type"], "connection_ack");
+        let after = after.map_or_else(|| "null".to_owned(), |after| after.to_string());
+        let query = format!(
+            "subscription {{ changes(after: {after}) {{ position kind number ticket {{ subject }} }} }}"
+        );
+        say(
+            &mut socket,
+            &json!({ "type": "subscribe", "id": "1", "payload": { "query": query } }),
+        )
+        .await;
+        socket
+    }
+}
+
+async fn say(socket: &mut Socket, message: &Value) {
+    socket
+        .send(Message::Text(message.to_string().into()))
+        .await
+        .unwrap();
+}
+
+/// The next message; `None` where the connection has ended.
+async fn heard(socket: &mut Socket) -> Option<Value> {
+    loop {
+        let next = tokio::time::timeout(Duration::from_secs(60), socket.next()).await;
+        match next.expect("in time")? {
+            Ok(Message::Text(text)) => return Some(serde_json::from_str(&text).unwrap()),
+            Ok(Message::Close(frame)) => {
+                return frame.map(|frame| json!({ "closed": u16::from(frame.code) }));
+            }
+            Ok(_) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+async fn change(socket: &mut Socket) -> Value {
+    let heard = heard(socket).await.unwrap();
+    assert_eq!(heard["type"], "next", "{heard}");
+    heard["payload"]["data"]["changes"].clone()
+}
+
+fn position(change: &Value) -> u64 {
+    change["position"].as_f64().unwrap() as u64
+}
+
+#[tokio::test]
+async fn a_console_that_comes_back_misses_nothing_and_hears_nothing_twice() {
+    let desk = Listening::new().await;
+    let cookie = desk.signed_in(Role::Viewer).await;
+    let mut agent = desk.world.filed("LYN", &["one"]).await;
+    let mut first = desk.watch(&cookie, Some(0)).await;
+    let mut seen = vec![change(&mut first).await];
+    assert_eq!(seen[0]["ticket"]["subject"], "About one");
+    let mut word = 1;
+    let mut file = async |agent: &mut crate::testing::TestAgent| {
+        let from = agent.journal.len();
+        word += 1;
+        agent.file(&[&format!("word {word}")], word);
+        agent
+            .submit(desk.world.ledger.as_ref(), from, from + 1)
+            .await;
+        desk.world.desk.model.news().notify_one();
+    };
+    for _ in 0..5 {
+        file(&mut agent).await;
+        seen.push(change(&mut first).await);
+    }
+    drop(first);
+    for _ in 0..20 {
+        file(&mut agent).await;
+    }
+    let after = position(seen.last().unwrap());
+    let mut again = desk.watch(&cookie, Some(after)).await;
+    while seen.len() < 26 {
+        seen.push(change(&mut again).await);
+    }
+    let numbers: Vec<&str> = seen.iter().map(|c| c["number"].as_str().unwrap()).collect();
+    let expected: Vec<String> = (1..=26).map(|n| format!("LYN-{n:06}")).collect();
+    assert_eq!(numbers, expected);
+}
+
+#[tokio::test]
+async fn whoever_was_away_for_longer_than_is_kept_is_told_from_the_read_model() {
+    let world = World::new();
+    let words: Vec<String> = (0..350).map(|index| format!("t{index}")).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    // One by one, so that memory and read model are both asked.
+    let mut agent = world.filed("LYN", &words[..300]).await;
+    let mut late = Box::pin(live::follow(world.desk.clone(), Some(0)));
+    let mut positions = Vec::new();
+    for _ in 0..120 {
+        positions.push(late.next().await.unwrap().unwrap().position);
+    }
+    agent.file(&words[300..], 301);
+    agent.submit(world.ledger.as_ref(), 300, 350).await;
+    world.caught_up().await;
+    while positions.len() < 350 {
+        positions.push(late.next().await.unwrap().unwrap().position);
+    }
+    assert!(
+        positions.windows(2).all(|pair| pair[0] < pair[1]),
+        "{positions:?}"
+    );
+    let mut unknown = Box::pin(live::follow(world.desk.clone(), Some(1_000_000)));
+    let said = unknown.next().await.unwrap().unwrap_err();
+    assert!(said.detail().contains("load again"), "{said:?}");
+    assert!(unknown.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_session_that_ends_takes_its_connections_along() {
+    let desk = Listening::new().await;
+    let support = desk.signed_in(Role::Support).await;
+    let admin = desk.signed_in(Role::Administrator).await;
+    let mut socket = desk.watch(&support, None).await;
+    let mut others = desk.watch(&admin, None).await;
+    let gone = Ask::new(Method::DELETE, "/desk/v1/operators/support").with("cookie", &admin);
+    let gone = desk.world.ask(gone.with("branchline-console", "1")).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    assert_eq!(heard(&mut socket).await, Some(json!({ "closed": 4401 })));
+    // Also where another process has done it.
+    let name = "second".parse().unwrap();
+    desk.world.add("second", Role::Administrator).await;
+    desk.world
+        .ledger
+        .remove_operator("administrator".parse().unwrap(), super::deed())
+        .await
+        .unwrap();
+    assert_eq!(heard(&mut others).await, Some(json!({ "closed": 4401 })));
+    assert!(desk.world.ledger.operator(name).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn no_other_site_can_listen_in_and_no_console_can_open_without_end() {
+    let desk = Listening::new().await;
+    let cookie = desk.signed_in(Role::Viewer).await;
+    let own = format!("http://{}", desk.address);
+    for origin in [None, Some("https://evil.example"), Some("null")] {
+        let Err(Error::Http(refused)) = desk.connect(&cookie, origin).await else {
+            panic!("{origin:?} was let in");
+        };
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    }
+    let Err(Error::Http(nobody)) = desk.connect("x=y", Some(&own)).await else {
+        panic!("nobody was let in");
+    };
+    assert_eq!(nobody.status(), StatusCode::UNAUTHORIZED);
+    let mut open = Vec::new();
+    let refused = loop {
+        match desk.connect(&cookie, Some(&own)).await {
+            Ok(socket) => open.push(socket),
+            Err(Error::Http(refused)) => break refused.status(),
+            Err(other) => panic!("{other}"),
+        }
+        assert!(open.len() <= 32, "no bound");
+    };
+    assert_eq!((open.len(), refused), (32, StatusCode::SERVICE_UNAVAILABLE));
+    drop(open);
+    // One connection does not begin subscriptions without end either.
+    let mut socket = desk.watch(&cookie, None).await;
+    for id in 2..40 {
+        let payload = json!({ "query": "subscription { changes { position } }" });
+        let message = json!({ "type": "subscribe", "id": id.to_string(), "payload": payload });
+        if socket
+            .send(Message::Text(message.to_string().into()))
+            .await
+            .is_err()
+        {
+            break;
+        }
+    }
+    assert_eq!(heard(&mut socket).await, Some(json!({ "closed": 4429 })));
+}
+
+#[tokio::test]
+async fn two_hundred_consoles_hear_of_a_ticket() {
+    let desk = Listening::new().await;
+    let cookie = desk.signed_in(Role::Viewer).await;
+    let world = Arc::new(&desk.world);
+    let mut streams = Vec::new();
+    for _ in 0..200 {
+        streams.push(Box::pin(live::follow(world.desk.clone(), None)));
+    }
+    desk.world.filed("LYN", &["one"]).await;
+    for stream in &mut streams {
+        let change = stream.next().await.unwrap().unwrap();
+        assert_eq!(change.ticket.as_ref().unwrap().number, "LYN-000001");
+    }
+    drop(cookie);
+}
