@@ -117,7 +117,7 @@ async fn open_desk(
     let (watch, status) = LinkWatch::new();
     let (lane_status, lane_view) = watch::channel(BulkStatus::default());
     let bulk_view = BulkView {
-        settings: follow_rates(&config, &bulk.gate, tasks, shutdown)?,
+        rate: follow_rates(&config, &store, &bulk.gate, tasks, shutdown)?,
         gate: bulk.gate.clone(),
         status: lane_view,
     };
@@ -195,18 +195,27 @@ async fn start_lanes(
     }
 }
 
-/// Keeps the gate at the rate that holds; gives what is wrong with the configuration file from then on.
+/// Keeps the gate at the rate that holds; gives whose it is, and what is wrong with the
+/// configuration file, from then on.
 fn follow_rates(
     config: &Config,
+    store: &Store,
     gate: &Arc<Gate>,
     tasks: &TaskTracker,
     shutdown: &CancellationToken,
-) -> anyhow::Result<watch::Receiver<rate::SettingsFault>> {
-    let timetable = config.bulk.plan().map_err(anyhow::Error::msg)?;
-    let (fault, settings) = watch::channel(None);
-    let (path, gate) = (config.path.clone(), gate.clone());
-    tasks.spawn(rate::follow(path, timetable, gate, fault, shutdown.clone()));
-    Ok(settings)
+) -> anyhow::Result<watch::Receiver<rate::RateStatus>> {
+    let own = rate::own(&config.bulk).map_err(anyhow::Error::msg)?;
+    let (status, seen) = watch::channel(rate::RateStatus::default());
+    let (path, gate, central) = (config.path.clone(), gate.clone(), store.policy());
+    tasks.spawn(rate::follow(
+        path,
+        own,
+        central,
+        gate,
+        status,
+        shutdown.clone(),
+    ));
+    Ok(seen)
 }
 
 async fn drain(tasks: &TaskTracker) {

@@ -19,6 +19,7 @@
 //! carried into a new one, and the agent starts all the same ([`recovery`]).
 
 pub mod chunks;
+pub mod desk;
 pub mod dropped;
 mod file_list;
 mod file_states;
@@ -47,7 +48,7 @@ use branchline_protocol::id::{AgentId, BranchCode, Digest, Seq, StreamId};
 use branchline_protocol::sender::StreamState;
 use branchline_protocol::time::UnixMillis;
 use rusqlite::{Connection, OptionalExtension};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 pub use chunks::ChunkBounds;
 pub use outgoing::LoadedOperations;
@@ -147,6 +148,8 @@ pub struct Store {
     collecting: Notify,
     /// Files whose taking in broke off.
     abandoned: Mutex<Vec<Taken>>,
+    /// What central wants the branch to go by.
+    policy: watch::Sender<desk::Policy>,
 }
 
 impl Store {
@@ -156,12 +159,14 @@ impl Store {
         std::fs::create_dir_all(&settings.folder)?;
         let path = settings.folder.join(JOURNAL_FILE);
         let damaged = recovery::set_aside_if_damaged(&path, now)?;
+        let mut policy = desk::Policy::default();
         let writer = Writer::start(&path, &sqlite_settings(&settings), |connection| {
             prepare(connection, now)?;
             if let Some(damaged) = &damaged {
                 recovery::salvage(connection, damaged, now)?;
             }
             owner::claim(connection, &settings)?;
+            policy = desk::policy(connection)?;
             Ok::<(), StartError>(())
         })?;
         let readers = Readers::new(&path, READERS, READER_CACHE_KIB);
@@ -173,6 +178,7 @@ impl Store {
             chunks,
             collecting: Notify::new(),
             abandoned: Mutex::default(),
+            policy: watch::Sender::new(policy),
         })
     }
 

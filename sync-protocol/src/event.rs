@@ -162,11 +162,11 @@ pub enum EventBody {
         /// The whole of it.
         catalogue: Catalogue,
     },
-    /// How much bandwidth this branch may use for files: the words of the agent's setting `bulk.rate`.
+    /// How fast this branch may carry files.
     BandwidthChanged {
         /// Grows with every change.
         serial: u64,
-        /// A timetable, or `None`: as the agent's own configuration says.
+        /// Words of a [`crate::rate::Rate`]; `None`: central says nothing of it any more.
         rate: Option<String>,
     },
     /// Central keeps an operation without effect, for this reason (P6).

@@ -15,7 +15,7 @@
 //! [`exchange`] is what travels; [`outcome`] says what an answer means; [`sender`] and [`receiver`]
 //! are the two ends. [`manifest`] and [`frame`] are what the bulk lane carries, [`pace`] how fast, and
 //! [`file`] what becomes of a file and [`file_name`] what it may be called. [`enrolment`] is how an agent
-//! joins and stays known.
+//! joins and stays known. [`desk`] is what central support says back, and [`rate`] how fast bulk may go.
 
 pub mod chain;
 pub mod desk;
@@ -32,6 +32,7 @@ pub mod operation;
 pub mod outcome;
 pub mod pace;
 pub mod problem;
+pub mod rate;
 pub mod receiver;
 pub mod sender;
 pub mod text;

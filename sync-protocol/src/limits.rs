@@ -125,5 +125,3 @@ pub const TAGS: usize = 20;
 pub const TAG_CHARS: usize = 40;
 /// Bytes of the catalogue as JSON: every branch keeps it, and each change goes to each of them.
 pub const CATALOGUE_BYTES: usize = 64 * 1024;
-/// Characters of a bandwidth timetable.
-pub const RATE_CHARS: usize = 500;

@@ -35,3 +35,4 @@ mod p10_outage;
 mod revocation;
 mod rollover;
 mod structure;
+mod way_back;

@@ -5,6 +5,7 @@ mod attach;
 use std::path::Path;
 use std::time::Duration;
 
+use branchline_protocol::desk::Catalogue;
 use branchline_protocol::file::{Actor, FileFault};
 use branchline_protocol::id::{FileId, TicketNumber};
 use branchline_protocol::problem::{ErrorClass, Problem};
@@ -14,8 +15,8 @@ use serde::de::DeserializeOwned;
 pub use attach::{Attachment, Progress};
 
 use crate::{
-    AddComment, FILES_PATH, FileList, FileSummary, FileTicket, OperationSaved, STATUS_PATH, Status,
-    TICKETS_PATH, TicketDetails, TicketList, WithdrawTicket,
+    AddComment, CATALOGUE_PATH, FILES_PATH, FileList, FileSummary, FileTicket, OperationSaved,
+    STATUS_PATH, Status, TICKETS_PATH, TicketDetails, TicketList, WithdrawTicket,
 };
 
 /// Longer than the agent's own bound on a commit; beyond it the agent is not coming back.
@@ -142,6 +143,11 @@ impl Client {
     /// One file.
     pub async fn file(&self, id: FileId) -> Result<FileSummary, ClientError> {
         self.get(&format!("{FILES_PATH}/{id}")).await
+    }
+
+    /// What central wants people to file by; serial 0 before it said anything.
+    pub async fn catalogue(&self) -> Result<Catalogue, ClientError> {
+        self.get(CATALOGUE_PATH).await
     }
 
     /// How the agent is.

@@ -114,9 +114,12 @@ pub struct FilesStatus {
 pub struct SendingStatus {
     /// Bytes per second that go just now, headers included.
     pub bytes_per_second: u64,
-    /// Bytes per second that the configuration allows just now; absent without a limit.
+    /// Bytes per second that are allowed just now; absent without a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
+    /// Whose word that is; absent where nobody says anything of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_by: Option<LimitBy>,
     /// Bytes that went since the agent started, requests' heads and announcements included.
     pub sent_bytes: u64,
     /// What hinders it, while something does.
@@ -125,6 +128,16 @@ pub struct SendingStatus {
     /// What is wrong with the configuration file as it is now; the settings from before hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings_fault: Option<String>,
+}
+
+/// Who says how fast files may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitBy {
+    /// This agent's configuration, which goes before central's word.
+    Configuration,
+    /// Central.
+    Central,
 }
 
 /// A file that is being taken in.

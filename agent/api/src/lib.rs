@@ -11,15 +11,16 @@ mod ticket;
 
 pub use client::{Attachment, Client, ClientError, Progress};
 pub use file::{
-    FileList, FileRefused, FileSaved, FileSummary, FileTaking, FilesStatus, SendingStatus, Upload,
+    FileList, FileRefused, FileSaved, FileSummary, FileTaking, FilesStatus, LimitBy, SendingStatus,
+    Upload,
 };
 pub use status::{
     DROP_FOLDER_TROUBLES, DropFolderState, DropFolderStatus, EnrolmentState, EnrolmentStatus,
     FileTrouble, LastError, LinkState, LinkStatus, Status,
 };
 pub use ticket::{
-    AddComment, Delivery, Entry, EntryKind, FileTicket, OperationSaved, TicketDetails, TicketList,
-    TicketSummary, WithdrawTicket,
+    AddComment, Delivery, Entry, EntryKind, FileTicket, OperationSaved, Reply, TicketDetails,
+    TicketList, TicketSummary, WithdrawTicket,
 };
 
 /// `POST` files a ticket; `GET ?before=SERIAL&limit=N` lists them, newest first.
@@ -27,6 +28,8 @@ pub const TICKETS_PATH: &str = "/v1/tickets";
 /// `GET ?before=POSITION&limit=N` lists files, newest first; `GET` of one by its id. A file is attached
 /// by `POST /v1/tickets/NUMBER/files?name=NAME&id=UUID&size=BYTES` with its bytes as the body.
 pub const FILES_PATH: &str = "/v1/files";
+/// `GET`: what central wants people to file by, as last heard; there offline too.
+pub const CATALOGUE_PATH: &str = "/v1/catalogue";
 /// `GET`: how the agent is.
 pub const STATUS_PATH: &str = "/v1/status";
 /// Bytes of a request body: the longest texts with every character escaped.

@@ -1,9 +1,10 @@
 //! Tickets as the branch sees them.
 
+use branchline_protocol::desk::{OfferedFile, TicketState};
 use branchline_protocol::event::Rejection;
-use branchline_protocol::id::{OperationId, TicketId, TicketNumber};
+use branchline_protocol::id::{CommandId, OperationId, TicketId, TicketNumber};
 use branchline_protocol::operation::{Contact, Priority};
-use branchline_protocol::time::LocalTime;
+use branchline_protocol::time::{LocalTime, UnixMillis};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::FileSummary;
@@ -20,7 +21,7 @@ pub struct FileTicket {
     pub subject: String,
     /// Any number of lines.
     pub description: String,
-    /// Free text until central sends a catalogue; `general` where absent.
+    /// One of the catalogue's, or any other text; `general` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<String>,
     /// `normal` where absent.
@@ -110,9 +111,9 @@ pub struct TicketSummary {
     pub id: TicketId,
     /// As filed.
     pub subject: String,
-    /// As filed.
+    /// As central sees it, or as filed.
     pub category: String,
-    /// As filed.
+    /// As central sees it, or as filed.
     pub priority: Priority,
     /// Operating-system user who filed it.
     pub reporter: String,
@@ -122,6 +123,16 @@ pub struct TicketSummary {
     pub delivery: Delivery,
     /// Taken back by the branch.
     pub withdrawn: bool,
+    /// Where it stands, as central said last: `new` before it said anything.
+    #[serde(default = "unheard")]
+    pub state: TicketState,
+    /// The ticket that goes on in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged_into: Option<TicketNumber>,
+}
+
+fn unheard() -> TicketState {
+    TicketState::New
 }
 
 /// The answer to a list, newest first.
@@ -151,6 +162,25 @@ pub struct TicketDetails {
     /// Its files in order, at most [`crate::LIST_FILES`].
     #[serde(default)]
     pub files: Vec<FileSummary>,
+    /// What central answered, in order.
+    #[serde(default)]
+    pub replies: Vec<Reply>,
+}
+
+/// An answer of central support.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// Names it for ever.
+    pub id: CommandId,
+    /// By central's clock.
+    pub at: UnixMillis,
+    /// Who at central.
+    pub by: String,
+    /// What.
+    pub text: String,
+    /// Files that central gave with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<OfferedFile>,
 }
 
 /// What came after the filing.

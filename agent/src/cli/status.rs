@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use branchline_agent_api::{
     Client, DropFolderState, DropFolderStatus, EnrolmentState, EnrolmentStatus, FilesStatus,
-    LinkState, SendingStatus, Status,
+    LimitBy, LinkState, SendingStatus, Status,
 };
 use branchline_protocol::time::UnixMillis;
 use clap::Args;
@@ -130,11 +130,12 @@ fn files(files: &FilesStatus, now: UnixMillis) -> Vec<(&'static str, String)> {
 
 fn sending(sending: &SendingStatus, waiting: u64, now: UnixMillis) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
+    let who = match sending.limit_by {
+        Some(LimitBy::Central) => "central",
+        _ => "the configuration",
+    };
     let limit = sending.limit.map_or_else(String::new, |limit| {
-        format!(
-            ", of {}/s that the configuration allows",
-            output::size(limit)
-        )
+        format!(", of {}/s that {who} allows", output::size(limit))
     });
     if waiting > 0 {
         let rate = output::size(sending.bytes_per_second);

@@ -1,20 +1,22 @@
-//! `ticket`: file, list, show, comment, attach, withdraw.
+//! `ticket`: file, list, show, comment, attach, withdraw; and the categories to file by.
+
+mod shown;
 
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use branchline_agent_api::{
-    AddComment, Client, Delivery, EntryKind, FileTicket, OperationSaved, TicketDetails,
-    TicketSummary, WithdrawTicket,
+    AddComment, Client, Delivery, FileTicket, OperationSaved, TicketSummary, WithdrawTicket,
 };
+use branchline_protocol::desk::{Category, TicketState};
 use branchline_protocol::id::{OperationId, TicketNumber};
 use branchline_protocol::limits;
 use branchline_protocol::operation::{Contact, Priority};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
-use super::{CliError, attach, files, output};
+use super::{CliError, attach, output};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TicketCommand {
@@ -30,6 +32,8 @@ pub(super) enum TicketCommand {
     Attach(super::attach::AttachArgs),
     /// Take a ticket back; it stays on record
     Withdraw(WithdrawArgs),
+    /// List what tickets can be about, as central last said; without a link, too
+    Categories(CategoriesArgs),
 }
 
 #[derive(Debug, Args)]
@@ -40,12 +44,12 @@ pub(super) struct NewArgs {
     /// The whole story; `-` or nothing reads it from standard input
     #[arg(long, short)]
     description: Option<String>,
-    /// What it is about
+    /// What it is about: one of `ticket categories`, or any other word
     #[arg(long, short)]
     category: Option<String>,
-    /// How much it hurts
-    #[arg(long, short, value_enum, default_value_t = PriorityArg::Normal)]
-    priority: PriorityArg,
+    /// How much it hurts; what the category says, or else normal
+    #[arg(long, short, value_enum)]
+    priority: Option<PriorityArg>,
     /// Whom to ask; your user name if nothing is given
     #[arg(long)]
     contact_name: Option<String>,
@@ -127,6 +131,13 @@ pub(super) struct CommentArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct CategoriesArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct WithdrawArgs {
     /// Such as LYN-000042
     number: TicketNumber,
@@ -145,6 +156,7 @@ pub(super) async fn execute(command: TicketCommand, client: Client) -> Result<Ex
         TicketCommand::Show(args) => show(args, &client).await?,
         TicketCommand::Comment(args) => comment(args, &client).await?,
         TicketCommand::Withdraw(args) => withdraw(args, &client).await?,
+        TicketCommand::Categories(args) => categories(&args, &client).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -155,12 +167,19 @@ async fn new(args: NewArgs, client: &Client) -> Result<ExitCode, CliError> {
         phone: args.contact_phone,
         mail: args.contact_mail,
     };
+    let category = look_up(args.category.as_deref(), client).await;
+    let usual = category.and_then(|category| category.priority);
+    let priority = args
+        .priority
+        .map(Priority::from)
+        .or(usual)
+        .unwrap_or_default();
     let ticket = FileTicket {
         id: Some(id_or_new(args.repeat.id)),
         subject: args.subject,
         description: text_or_stdin(args.description, "description")?,
         category: args.category,
-        priority: args.priority.into(),
+        priority,
         contact,
         asset: args.asset,
     };
@@ -176,6 +195,63 @@ async fn new(args: NewArgs, client: &Client) -> Result<ExitCode, CliError> {
         });
     }
     Ok(attach::worst(&outcomes))
+}
+
+/// The catalogue's category of this code. One that it does not have is said so and filed all the same:
+/// central sorts it in, and nobody is kept from filing (P6).
+async fn look_up(code: Option<&str>, client: &Client) -> Option<Category> {
+    let code = code?;
+    let catalogue = client.catalogue().await.unwrap_or_default();
+    let found = catalogue
+        .categories
+        .iter()
+        .find(|category| category.code == code);
+    if found.is_none() && !catalogue.categories.is_empty() {
+        let known: Vec<&str> = catalogue
+            .categories
+            .iter()
+            .map(|category| category.code.as_str())
+            .collect();
+        output::error(&format!(
+            "central has no category {:?}, and sorts the ticket in itself; it has: {}",
+            output::safe(code),
+            known.join(", ")
+        ));
+    }
+    found.cloned()
+}
+
+async fn categories(args: &CategoriesArgs, client: &Client) -> Result<(), CliError> {
+    let catalogue = client.catalogue().await?;
+    if args.json {
+        output::json(&catalogue);
+        return Ok(());
+    }
+    if catalogue.categories.is_empty() {
+        output::line("Central has not said what tickets can be about; any word will do.");
+        return Ok(());
+    }
+    let language = language();
+    for category in &catalogue.categories {
+        let name = output::safe(category.name.text(&language));
+        output::line(&format!("{:<20} {name}", category.code));
+        if let Some(hint) = &category.hint {
+            output::line(&format!(
+                "{:<20} {}",
+                "",
+                output::safe(hint.text(&language))
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The two letters that the environment asks for.
+fn language() -> String {
+    let asked = ["LC_ALL", "LC_MESSAGES", "LANG"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|text| !text.is_empty()));
+    asked.unwrap_or_default().chars().take(2).collect()
 }
 
 /// The ticket as without files, and what became of each file.
@@ -285,19 +361,19 @@ fn row(ticket: &TicketSummary) -> String {
     format!(
         "{:<14} {filed:<16} {:<22} {:<8} {}",
         ticket.number.to_string(),
-        state_words(&ticket.delivery, ticket.withdrawn),
+        state_words(ticket),
         ticket.priority.as_str(),
         output::cell(&ticket.subject, 60),
     )
 }
 
-fn state_words(delivery: &Delivery, withdrawn: bool) -> &'static str {
-    match (delivery, withdrawn) {
+fn state_words(ticket: &TicketSummary) -> &'static str {
+    match (&ticket.delivery, ticket.state) {
         (Delivery::Damaged, _) => "damaged, file again",
         (Delivery::Rejected { .. }, _) => "not accepted",
-        (_, true) => "withdrawn",
-        (Delivery::Waiting, false) => "saved, waiting",
-        (Delivery::Received, false) => "received by central",
+        (_, TicketState::Withdrawn) => "withdrawn",
+        (Delivery::Waiting, _) => "saved, waiting",
+        (Delivery::Received, state) => shown::state_words(state),
     }
 }
 
@@ -307,80 +383,6 @@ async fn show(args: ShowArgs, client: &Client) -> Result<(), CliError> {
         output::json(&ticket);
         return Ok(());
     }
-    print_details(&ticket);
+    shown::print(&ticket);
     Ok(())
-}
-
-fn print_details(ticket: &TicketDetails) {
-    let summary = &ticket.summary;
-    let field = |name: &str, text: &str| {
-        output::line(&format!("{name:<12} {}", output::safe(text)));
-    };
-    output::line(&format!(
-        "{}  {}",
-        summary.number,
-        output::safe(&summary.subject)
-    ));
-    output::line("");
-    field("State", &delivery_words(&summary.delivery));
-    if summary.withdrawn {
-        field("", "withdrawn by the branch");
-    }
-    field(
-        "Filed",
-        &format!("{} by {}", summary.filed_at, summary.reporter),
-    );
-    field("Priority", summary.priority.as_str());
-    field("Category", &summary.category);
-    let contact: Vec<&str> = [
-        &ticket.contact.name,
-        &ticket.contact.phone,
-        &ticket.contact.mail,
-    ]
-    .into_iter()
-    .filter_map(Option::as_deref)
-    .collect();
-    field("Contact", &contact.join(", "));
-    if let Some(asset) = &ticket.asset {
-        field("Asset", asset);
-    }
-    output::line("");
-    output::line(&output::safe(&ticket.description));
-    if !ticket.files.is_empty() {
-        output::line("");
-    }
-    for file in &ticket.files {
-        let words = format!(
-            "{} ({}): {}",
-            file.name,
-            output::size(file.size),
-            files::state_words(file)
-        );
-        field("File", &words);
-        if let Some(fault) = file.fault {
-            field("", fault.advice());
-        }
-    }
-    for entry in &ticket.entries {
-        let what = match entry.kind {
-            EntryKind::Comment => "Comment",
-            EntryKind::Withdrawal => "Withdrawn",
-        };
-        output::line("");
-        let delivery = delivery_words(&entry.delivery);
-        let head = format!("── {what}, {} by {} ({delivery})", entry.at, entry.by);
-        output::line(&output::safe(&head));
-        output::line(&output::safe(&entry.text));
-    }
-}
-
-fn delivery_words(delivery: &Delivery) -> String {
-    match delivery {
-        Delivery::Waiting => "saved here, waiting for the link".to_owned(),
-        Delivery::Received => "received by central".to_owned(),
-        Delivery::Rejected { reason } => format!("not accepted by central: {}", reason.detail),
-        Delivery::Damaged => {
-            "damaged on this disk before central had it; please file it again".to_owned()
-        }
-    }
 }

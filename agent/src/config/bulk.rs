@@ -20,6 +20,11 @@ pub struct Bulk {
 }
 
 impl Bulk {
+    /// Whether the branch says anything of it itself; what central says counts only where it does not.
+    pub fn is_set(&self) -> bool {
+        self.rate.is_some() || !self.timetable.is_empty()
+    }
+
     /// What cannot be understood, named.
     pub(super) fn fault(&self) -> Option<String> {
         self.plan().err()

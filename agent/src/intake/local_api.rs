@@ -11,6 +11,7 @@ use branchline_agent_api::{
     AddComment, FileTicket, LIST_TICKETS, OperationSaved, REQUEST_BYTES, Status, TicketDetails,
     TicketList, WithdrawTicket,
 };
+use branchline_protocol::desk::Catalogue;
 use branchline_protocol::enrolment::JournalOf;
 use branchline_protocol::id::OperationId;
 use branchline_protocol::operation::Reporter;
@@ -150,6 +151,7 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/tickets/{number}/files", post(uploads::attach_file))
         .route("/v1/files", get(uploads::list_files))
         .route("/v1/files/{id}", get(uploads::show_file))
+        .route("/v1/catalogue", get(catalogue))
         .route("/v1/status", get(status))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
@@ -257,6 +259,10 @@ async fn show_ticket(
         )
         .into()
     })
+}
+
+async fn catalogue(State(desk): Shared) -> JsonAnswer<Catalogue> {
+    JsonAnswer(desk.store.policy().borrow().catalogue.clone())
 }
 
 async fn status(State(desk): Shared) -> Result<JsonAnswer<Status>, Refusal> {

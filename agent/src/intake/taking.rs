@@ -144,7 +144,8 @@ impl FileIntake {
 
     /// Bytes that a file may have.
     pub fn file_bytes(&self) -> u64 {
-        self.file_bytes
+        let central = self.store.policy().borrow().catalogue.file_bytes;
+        central.map_or(self.file_bytes, |most| most.min(self.file_bytes))
     }
 
     /// What is being taken in, and the last file for which there was no room.
@@ -193,8 +194,9 @@ impl FileIntake {
         size: Option<u64>,
         source: impl Stream<Item = Result<Bytes, E>>,
     ) -> Result<TakenFile, TakeError> {
-        if size.is_some_and(|size| size > self.file_bytes) {
-            return Err(TakeError::TooLarge(self.file_bytes));
+        let most = self.file_bytes();
+        if size.is_some_and(|size| size > most) {
+            return Err(TakeError::TooLarge(most));
         }
         let bytes = Arc::new(AtomicU64::new(0));
         let mut place = self.place(id, name, size, bytes.clone()).await?;
@@ -264,8 +266,8 @@ impl FileIntake {
             let Some(piece) = piece else { return Ok(read) };
             let piece = piece.map_err(|fault| TakeError::BrokenOff(fault.to_string()))?;
             read = read.saturating_add(piece.len() as u64);
-            if read > self.file_bytes {
-                return Err(TakeError::TooLarge(self.file_bytes));
+            if read > self.file_bytes() {
+                return Err(TakeError::TooLarge(self.file_bytes()));
             }
             bytes.store(read, Ordering::Relaxed);
             if pieces.send(piece).await.is_err() {

@@ -14,8 +14,8 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::filing::checksum;
 use super::{
-    FEED_CURSOR, NewStream, SERIALS_USED, Store, StoreError, StreamRow, file_states, from_sql,
-    head, insert_stream, set_setting, setting, tickets, to_sql,
+    FEED_CURSOR, NewStream, SERIALS_USED, Store, StoreError, StreamRow, desk, file_states,
+    from_sql, head, insert_stream, set_setting, setting, tickets, to_sql,
 };
 
 /// Operations read for sending.
@@ -119,16 +119,27 @@ impl Store {
 
     /// Keeps news from the feed and the cursor behind it, in one commit. Events may come again.
     pub async fn apply_feed(&self, reply: FeedReply) -> Result<(), StoreError> {
+        let limit_bytes = self.settings.limit_bytes;
+        crash_point::reach("feed-received");
         let write = move |connection: &Connection| {
             if reply.rewound {
                 forget_feed(connection)?;
             }
             for event in &reply.feed {
-                apply_event(connection, event)?;
+                apply_event(connection, event, limit_bytes)?;
             }
-            set_setting(connection, FEED_CURSOR, &reply.cursor)
+            set_setting(connection, FEED_CURSOR, &reply.cursor)?;
+            desk::policy(connection)
         };
-        Ok(self.writer.run(Lane::Control, write).await?)
+        let written = self.writer.run(Lane::Control, write).await;
+        crash_point::reach("feed-committed");
+        let policy = written?;
+        self.policy.send_if_modified(|known| {
+            let changed = *known != policy;
+            *known = policy;
+            changed
+        });
+        Ok(())
     }
 }
 
@@ -324,13 +335,14 @@ fn forget_feed(connection: &Connection) -> rusqlite::Result<()> {
         [],
     )?;
     file_states::forget(connection)?;
+    desk::forget(connection)?;
     connection
         .execute("DELETE FROM exception WHERE kind = 'rejected'", [])
         .map(|_| ())
 }
 
 /// A kind that this version does not know is passed over: it was not meant for it.
-fn apply_event(connection: &Connection, event: &Event) -> rusqlite::Result<()> {
+fn apply_event(connection: &Connection, event: &Event, limit_bytes: u64) -> rusqlite::Result<()> {
     match event.body() {
         Some(EventBody::TicketRenumbered { ticket, number, .. }) => {
             let serial: Option<u32> = connection
@@ -361,7 +373,8 @@ fn apply_event(connection: &Connection, event: &Event) -> rusqlite::Result<()> {
         Some(EventBody::FileMoved { file, state }) => {
             file_states::apply(connection, file, &state, crate::ids::now())
         }
-        _ => Ok(()),
+        Some(body) => desk::apply(connection, event, &body, limit_bytes),
+        None => Ok(()),
     }
 }
 

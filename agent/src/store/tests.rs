@@ -20,12 +20,12 @@ use super::filing::{Ask, Filing, FilingError, TicketDraft};
 use super::*;
 use crate::chunker::{Chunker, Whole};
 
-const ROOMY: ChunkBounds = ChunkBounds {
+pub(in crate::store) const ROOMY: ChunkBounds = ChunkBounds {
     quota_bytes: 1 << 30,
     reserve_bytes: 0,
 };
 
-fn open(folder: &Path, chunks: ChunkBounds) -> Arc<Store> {
+pub(in crate::store) fn open(folder: &Path, chunks: ChunkBounds) -> Arc<Store> {
     let settings = StoreSettings {
         folder: folder.to_owned(),
         limit_bytes: 64 << 20,
@@ -37,7 +37,7 @@ fn open(folder: &Path, chunks: ChunkBounds) -> Arc<Store> {
     Arc::new(Store::open(settings, UnixMillis(1_790_000_000_000)).unwrap())
 }
 
-fn id(n: u64) -> OperationId {
+pub(in crate::store) fn id(n: u64) -> OperationId {
     OperationId::from_parts(1_790_000_000_000 + n, [7; 10])
 }
 
@@ -52,7 +52,7 @@ fn filing(n: u64, ask: Ask) -> Filing {
     }
 }
 
-async fn ticket(store: &Store, n: u64) -> OperationSaved {
+pub(in crate::store) async fn ticket(store: &Store, n: u64) -> OperationSaved {
     let draft = TicketDraft {
         subject: "Scanner".to_owned(),
         description: "It eats paper.".to_owned(),

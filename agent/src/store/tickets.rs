@@ -3,11 +3,13 @@
 use branchline_agent_api::{
     Delivery, Entry, EntryKind, LIST_TICKETS, TicketDetails, TicketList, TicketSummary,
 };
+use branchline_protocol::desk::TicketState;
 use branchline_protocol::event::{Rejection, RejectionCode};
 use branchline_protocol::id::{TicketId, TicketNumber};
 use branchline_protocol::operation::{Body, Operation, Parsed, TicketFiled};
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::desk::{self, Made};
 use super::{Store, StoreError, StoreSettings, StreamRow, from_sql, to_sql};
 
 struct TicketRow {
@@ -19,10 +21,14 @@ struct TicketRow {
     suffix: u32,
     withdrawn: bool,
     bytes: Vec<u8>,
+    made: Made,
 }
 
 impl TicketRow {
-    const COLUMNS: &'static str = "serial, id, position, suffix, withdrawn, bytes, central_serial";
+    fn columns() -> String {
+        let made = Made::COLUMNS;
+        format!("serial, id, position, suffix, withdrawn, bytes, central_serial, {made}")
+    }
 
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -33,6 +39,7 @@ impl TicketRow {
             withdrawn: row.get(4)?,
             bytes: row.get(5)?,
             central_serial: row.get(6)?,
+            made: Made::read(row, 7)?,
         })
     }
 }
@@ -114,7 +121,7 @@ fn list(
     let acknowledged = StreamRow::read(connection)?.acknowledged;
     let sql = format!(
         "SELECT {} FROM ticket WHERE serial < ?1 ORDER BY serial DESC LIMIT ?2",
-        TicketRow::COLUMNS
+        TicketRow::columns()
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let before = before.map_or(i64::MAX, i64::from);
@@ -148,7 +155,7 @@ fn details(
     let acknowledged = StreamRow::read(connection)?.acknowledged;
     let sql = format!(
         "SELECT {} FROM ticket WHERE serial = ?1",
-        TicketRow::COLUMNS
+        TicketRow::columns()
     );
     let Some(serial) = serial_of(connection, number)? else {
         return Ok(None);
@@ -163,6 +170,7 @@ fn details(
     };
     let entries = entries(connection, row.serial, acknowledged)?;
     let attached = super::file_list::of_ticket(connection, settings, row.serial, acknowledged)?;
+    let replies = desk::replies(connection, row.serial)?;
     let delivery = delivery(connection, row.position, acknowledged)?;
     let (description, contact, asset) = (
         filed.description.clone(),
@@ -177,6 +185,7 @@ fn details(
         asset,
         entries,
         files: attached,
+        replies,
     }))
 }
 
@@ -233,16 +242,25 @@ fn summary(
     operation: Operation,
     delivery: Delivery,
 ) -> TicketSummary {
+    let made = row.made.clone();
+    // The branch's own word holds before central has heard it; what was merged goes on elsewhere.
+    let state = match made.state {
+        Some(TicketState::Merged) => TicketState::Merged,
+        _ if row.withdrawn => TicketState::Withdrawn,
+        told => told.unwrap_or(TicketState::New),
+    };
     TicketSummary {
         number: shown_number(settings, row.serial, row.central_serial, row.suffix),
         id: row.id,
         subject: filed.subject,
-        category: filed.category,
-        priority: filed.priority,
+        category: made.category.unwrap_or(filed.category),
+        priority: made.priority.unwrap_or(filed.priority),
         reporter: operation.by.user,
         filed_at: operation.at,
         delivery,
         withdrawn: row.withdrawn,
+        state,
+        merged_into: made.merged_into,
     }
 }
 

@@ -40,7 +40,7 @@ use crate::store::{Store, StoreError};
 use delay::Delay;
 use exchange::{Announced, Done, Sent};
 use plan::{Plan, Wanted};
-use rate::SettingsFault;
+use rate::RateStatus;
 
 /// Bytes of bodies in memory at once, whatever the link could carry.
 const IN_FLIGHT_BYTES: usize = 16 * 1024 * 1024;
@@ -76,8 +76,8 @@ pub struct BulkView {
     pub gate: Arc<Gate>,
     /// What the lane says.
     pub status: watch::Receiver<BulkStatus>,
-    /// What is wrong with the configuration file.
-    pub settings: watch::Receiver<SettingsFault>,
+    /// Whose rate holds, and what is wrong with the configuration file.
+    pub rate: watch::Receiver<RateStatus>,
 }
 
 impl BulkView {
@@ -88,7 +88,8 @@ impl BulkView {
             limit: self.gate.limit(),
             sent_bytes: self.gate.sent(),
             trouble: self.status.borrow().trouble.clone(),
-            settings_fault: self.settings.borrow().clone(),
+            limit_by: self.rate.borrow().by,
+            settings_fault: self.rate.borrow().fault.clone(),
         }
     }
 }

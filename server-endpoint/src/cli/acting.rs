@@ -21,7 +21,7 @@ pub(super) fn deed(action: &'static str, subject: impl Into<String>, detail: Str
 
 /// The user's name. Behind sudo it is the one who called it; only root can have been called so, as
 /// anybody may put names into the environment.
-fn user() -> String {
+pub(super) fn user() -> String {
     let uid = getuid();
     if uid.is_root()
         && let Ok(caller) = std::env::var("SUDO_USER")

@@ -1,4 +1,7 @@
-//! `tickets list` and `tickets show`: what central holds, for looking.
+//! `tickets list` and `tickets show`: what central holds, for looking; `tickets reply` and `tickets move` stand
+//! in [`commands`].
+
+mod commands;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -20,6 +23,10 @@ pub(super) enum TicketsCommand {
     List(ListArgs),
     /// Show one ticket with its comments
     Show(ShowArgs),
+    /// Answer the branch
+    Reply(commands::ReplyArgs),
+    /// Say where a ticket stands
+    Move(commands::MoveArgs),
 }
 
 #[derive(Debug, Args)]
@@ -51,6 +58,8 @@ pub(super) fn execute(data_dir: &Path, command: TicketsCommand) -> Result<ExitCo
     match command {
         TicketsCommand::List(args) => list(data_dir, args),
         TicketsCommand::Show(args) => show(data_dir, &args),
+        TicketsCommand::Reply(args) => commands::reply(data_dir, args),
+        TicketsCommand::Move(args) => commands::move_to(data_dir, args),
     }
 }
 

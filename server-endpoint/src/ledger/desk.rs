@@ -129,8 +129,8 @@ pub trait DeskLedger: Send + Sync {
     /// Bandwidth that branches may use for files, where central says so.
     fn bandwidths(&self) -> Pending<'_, Vec<(BranchCode, String)>>;
 
-    /// Says how much a branch may use, in the words of the agent's `bulk.rate`, which the caller has
-    /// checked; `None` leaves it to the branch. `false`: no such branch.
+    /// Says how much a branch may use, in the words of a [`branchline_protocol::rate::Rate`], which the
+    /// caller has checked; `None` leaves it to the branch. `false`: no such branch.
     fn set_bandwidth(
         &self,
         branch: BranchCode,

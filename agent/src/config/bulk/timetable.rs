@@ -1,11 +1,9 @@
 //! Reading rates and times of day.
 
+use branchline_protocol::rate::{NoRate, Rate};
+
 /// Entries of a timetable: more than anybody writes by hand.
 const ENTRIES: usize = 100;
-/// The slowest rate: a body of the least size then takes about a minute.
-const LEAST_BITS: u64 = 8_000;
-/// The fastest that is a limit at all.
-const MOST_BITS: u64 = 100_000_000_000;
 /// Minutes of a day.
 const DAY: u16 = 24 * 60;
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -13,9 +11,6 @@ const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const ENTRY_FORM: &str = "the form is \"08:00-18:00 256 kbit/s\", with days before it where it does not \
                           hold on all (\"Mon-Fri 08:00-18:00 256 kbit/s\", \"Sat,Sun 10:00-14:00 \
                           unlimited\")";
-const RATE_FORM: &str = "a rate is a number and kbit/s, Mbit/s or Gbit/s, from 8 kbit/s to 100 Gbit/s \
-                         (\"256 kbit/s\", \"2 Mbit/s\"), or unlimited";
-
 /// Which rate holds when, by the clock of the branch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Timetable {
@@ -38,9 +33,10 @@ impl Timetable {
     pub(super) fn read(usual: Option<&str>, entries: &[String]) -> Result<Self, String> {
         let usual = match usual {
             None => None,
-            Some(text) => rate(text)
+            Some(text) => text
+                .parse()
                 .map(Rate::limit)
-                .ok_or_else(|| format!("bulk.rate = {text:?} is not a rate: {RATE_FORM}"))?,
+                .map_err(|form: NoRate| format!("bulk.rate = {text:?} is not a rate: {form}"))?,
         };
         if entries.len() > ENTRIES {
             return Err(format!(
@@ -98,9 +94,11 @@ fn entry(text: &str) -> Result<Entry, String> {
         ));
     }
     let rest: Vec<&str> = words.collect();
-    let rate = rate(&rest.join(" "))
+    let rate = rest
+        .join(" ")
+        .parse()
         .map(Rate::limit)
-        .ok_or_else(|| format!("has no rate that can be read: {RATE_FORM}"))?;
+        .map_err(|form: NoRate| format!("has no rate that can be read: {form}"))?;
     Ok(Entry {
         days,
         from,
@@ -144,57 +142,6 @@ fn minute(text: &str) -> Option<u16> {
     (minutes < 60 && minute <= DAY).then_some(minute)
 }
 
-/// What a rate says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rate {
-    Unlimited,
-    /// Bytes per second.
-    Bytes(u64),
-}
-
-impl Rate {
-    fn limit(self) -> Option<u64> {
-        match self {
-            Self::Unlimited => None,
-            Self::Bytes(bytes) => Some(bytes),
-        }
-    }
-}
-
-fn rate(text: &str) -> Option<Rate> {
-    let text = text.trim();
-    if text.eq_ignore_ascii_case("unlimited") {
-        return Some(Rate::Unlimited);
-    }
-    let unit_at = text.find(|c: char| c.is_ascii_alphabetic())?;
-    let (number, unit) = text.split_at(unit_at);
-    let unit = match unit {
-        "kbit/s" => 1_000,
-        "Mbit/s" => 1_000_000,
-        "Gbit/s" => 1_000_000_000,
-        _ => return None,
-    };
-    let bits = scaled(number.trim_end(), unit)?;
-    (LEAST_BITS..=MOST_BITS)
-        .contains(&bits)
-        .then_some(Rate::Bytes(bits / 8))
-}
-
-/// A decimal number times a unit, exactly.
-fn scaled(number: &str, unit: u64) -> Option<u64> {
-    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
-    let digits = |text: &str| {
-        !text.is_empty() && text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit())
-    };
-    if !digits(whole) || !digits(part) {
-        return None;
-    }
-    let shift = 10_u64.checked_pow(u32::try_from(part.len()).ok()?)?;
-    let whole = whole.parse::<u64>().ok()?.checked_mul(unit)?;
-    let part = part.parse::<u64>().ok()?.checked_mul(unit)? / shift;
-    whole.checked_add(part)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,42 +153,6 @@ mod tests {
 
     fn at(table: &Timetable, day: usize, time: &str) -> Option<u64> {
         table.at(day, minute(time).unwrap())
-    }
-
-    #[test]
-    fn rates_are_bits_and_exact() {
-        for (text, bytes) in [
-            ("256 kbit/s", Some(32_000)),
-            ("2 Mbit/s", Some(250_000)),
-            ("1.5 Mbit/s", Some(187_500)),
-            ("0.064Mbit/s", Some(8_000)),
-            ("1 Gbit/s", Some(125_000_000)),
-            ("unlimited", None),
-        ] {
-            assert_eq!(rate(text).map(Rate::limit), Some(bytes), "{text}");
-        }
-        for text in [
-            "",
-            "256",
-            "kbit/s",
-            "256 kb/s",
-            "256 kB/s",
-            "2 mbit/s",
-            "-1 kbit/s",
-            "1,5 Mbit/s",
-            "1e3 kbit/s",
-            "7 kbit/s",
-            "0 kbit/s",
-            "101 Gbit/s",
-            "99999999999999999999 kbit/s",
-            "1..5 Mbit/s",
-            ".5 Mbit/s",
-            "5. Mbit/s",
-            "256 kbit/s now",
-            "none",
-        ] {
-            assert_eq!(rate(text), None, "{text}");
-        }
     }
 
     #[test]
