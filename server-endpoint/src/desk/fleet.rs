@@ -8,7 +8,7 @@ use axum::extract::State;
 use branchline_protocol::desk::Catalogue;
 use branchline_protocol::enrolment::{Secret, Token};
 use branchline_protocol::id::{AgentId, BranchCode};
-use branchline_protocol::limits;
+use branchline_protocol::rate::Rate;
 use branchline_protocol::text::{Shape, fault};
 use branchline_protocol::time::UnixMillis;
 use http::StatusCode;
@@ -88,9 +88,9 @@ pub(super) async fn set_bandwidth(
 ) -> Result<StatusCode, Refusal> {
     let branch = branch(&code)?;
     if let Some(rate) = &said.rate
-        && let Some(fault) = fault(rate, Shape::Line, limits::RATE_CHARS)
+        && let Err(fault) = rate.parse::<Rate>()
     {
-        return Err(Refusal::field("rate", fault));
+        return Err(Refusal::field("rate", format!("is none: {fault}")));
     }
     let detail = said
         .rate
