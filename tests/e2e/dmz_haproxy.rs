@@ -76,8 +76,8 @@ async fn nobody_speaks_for_an_agent_through_the_proxy() {
     let nobody = Place::Tls(proxy.address(), tls::client(&central.anchors(), None));
     let own = Place::Tls(proxy.address(), member.client(Some(&member.credentials)));
     let ask = |place: &Place, claims: bool| {
-        let mut request =
-            Request::new("GET", "/v1/feed?after=&wait=0").header(VERSION_HEADER, PROTOCOL_VERSION);
+        let mut request = Request::new("GET", "/v1/feed?after=&wait=0")
+            .header(VERSION_HEADER, &PROTOCOL_VERSION.to_string());
         if claims {
             request = request.header("Client-Cert", &field);
         }
