@@ -25,6 +25,7 @@ mod cert;
 mod files;
 mod init;
 mod operator;
+mod outbox;
 mod output;
 mod serve;
 mod tickets;
@@ -79,6 +80,9 @@ enum Command {
     /// Look at tickets
     #[command(subcommand)]
     Tickets(tickets::TicketsCommand),
+    /// See how outside systems that are told what happens do, and send again what they did not take
+    #[command(subcommand)]
+    Outbox(outbox::OutboxCommand),
     /// Look at files, get their content, release, scan again, verify
     #[command(subcommand)]
     Files(files::FilesCommand),
@@ -158,6 +162,7 @@ impl Cli {
             Command::ApiToken(command) => api_token::execute(&data_dir, command),
             Command::Trail(command) => trail::execute(&data_dir, command),
             Command::Tickets(command) => tickets::execute(&data_dir, command),
+            Command::Outbox(command) => outbox::execute(&data_dir, command),
             Command::Files(command) => files::execute(&data_dir, command),
             Command::Audit(args) => audit::execute(&data_dir, &args),
         };

@@ -3,6 +3,7 @@
 mod desk;
 mod files;
 mod identity;
+mod outbox;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use serde::Deserialize;
 pub use desk::Desk;
 pub use files::{Deduplicate, Files, Scanner};
 pub use identity::{Authority, Ingress, Tls, check_url, is_proxy_name};
+pub use outbox::Target;
 
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "server.toml";
@@ -92,6 +94,15 @@ pub const TEMPLATE: &str = "\
 # Proxies that end TLS in front of central and name the agent in Client-Cert (RFC 9440): the names that
 # `branchline-server cert issue-proxy` gave them.
 # proxies = []
+
+# Outside systems that are told what happens, by signed letters (Standard Webhooks); one [[outbox]] each.
+# [[outbox]]
+# name = \"monitoring\"    (no default)
+# url = \"https://hooks.example.org/branchline\"    (no default)
+# secret_file = \"/etc/branchline/monitoring.secret\"    (no default)
+# Kinds of events; without it all that branches may know. Networks of your own that it may be in.
+# kinds = [\"ticket_filed\", \"ticket_moved\"]    (no default)
+# networks = [\"10.1.0.0/16\"]    (no default)
 ";
 
 /// How the log looks.
@@ -129,6 +140,8 @@ pub struct Config {
     pub authority: Authority,
     /// Who may stand between.
     pub ingress: Ingress,
+    /// Who outside is told what happens.
+    pub outbox: Vec<Target>,
     drain_seconds: u64,
 }
 
@@ -165,6 +178,7 @@ struct File {
     tls: Tls,
     authority: Authority,
     ingress: Ingress,
+    outbox: Vec<Target>,
 }
 
 impl Default for File {
@@ -179,6 +193,7 @@ impl Default for File {
             tls: Tls::default(),
             authority: Authority::default(),
             ingress: Ingress::default(),
+            outbox: Vec::new(),
         }
     }
 }
@@ -203,6 +218,7 @@ impl Config {
             tls: file.tls,
             authority: file.authority,
             ingress: file.ingress,
+            outbox: file.outbox,
             drain_seconds: file.drain_seconds,
         })
     }
@@ -241,6 +257,7 @@ fn parse(text: &str) -> Result<File, String> {
     file.tls.check()?;
     file.authority.check()?;
     file.ingress.check()?;
+    outbox::check(&file.outbox)?;
     if file.drain_seconds > DRAIN_MOST_SECONDS {
         return Err(format!(
             "drain_seconds must be at most {DRAIN_MOST_SECONDS}"

@@ -21,6 +21,7 @@ mod files;
 mod history;
 mod identity;
 mod operators;
+mod outbox;
 mod records;
 mod trail;
 
@@ -46,6 +47,9 @@ pub use operators::{
     API_TOKENS_MOST, ApiTokenRecord, NAME_CHARS, NameFault, NewApiToken, NewOperator, NewPassword,
     NewSession, OPERATORS_MOST, OperatorChange, OperatorLedger, OperatorName, OperatorRecord,
     PasswordHash, Right, Role, SESSIONS_EACH, SessionRecord,
+};
+pub use outbox::{
+    DEAD_LETTERS_MOST, DeadLetter, LETTERS_PAGE, Letter, LetterPage, OutboxLedger, TargetState,
 };
 pub use records::{
     AgentRecord, Answer, BranchRecord, Comment, Contact, HeldOperation, NewAgent, StreamRecord,

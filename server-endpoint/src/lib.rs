@@ -8,7 +8,7 @@
 //!
 //! Reader's path: [`server`] wires [`ingress`] (the agents' HTTP) to [`ledger`] (the store that
 //! decides and remembers) and to [`vault`] (the bytes of files), which [`inspection`] proves
-//! and has scanned; [`authority`] issues and proves certificates; [`config`] and [`cli`] are how people
+//! and has scanned; [`outbox`] tells outside systems what happens; [`authority`] issues and proves certificates; [`config`] and [`cli`] are how people
 //! get at them; [`audit`] compares the ledger with a branch's journal. What a submission means is
 //! decided in `branchline-protocol`.
 
@@ -21,6 +21,7 @@ mod impatient;
 pub mod ingress;
 pub mod inspection;
 pub mod ledger;
+pub mod outbox;
 mod request_id;
 pub mod server;
 mod upkeep;

@@ -21,7 +21,8 @@ use crate::ingress::{Bounds, Door, Ingress, Way, accept_until};
 use crate::inspection::clamd::{Clamd, Patience};
 use crate::inspection::{Inspector, Pauses, Scanner, Steps};
 use crate::ledger::sqlite::{self, SqliteLedger};
-use crate::ledger::{DedupScope, Ledger, LedgerError, UploadBounds};
+use crate::ledger::{DedupScope, Ledger, LedgerError, OutboxLedger, UploadBounds};
+use crate::outbox;
 use crate::upkeep::Upkeep;
 use crate::vault::{self, FsVault, Vault};
 
@@ -59,6 +60,8 @@ pub struct Server {
     desk: Option<DeskPart>,
     /// What a desk would stand on.
     store: Option<Arc<SqliteLedger>>,
+    /// Outside systems that are told what happens.
+    outbox: Vec<config::Target>,
     read_model: PathBuf,
     url: String,
     ledger: Arc<dyn Ledger>,
@@ -129,6 +132,7 @@ impl Server {
             address,
             desk: None,
             store: Some(ledger.clone()),
+            outbox: config.outbox.clone(),
             read_model: config.data_dir.join(read_model::FOLDER),
             url: config.url_for_agents(&door.authority.names()),
             ledger,
@@ -158,6 +162,7 @@ impl Server {
             listener,
             desk: None,
             store: None,
+            outbox: Vec::new(),
             read_model: PathBuf::new(),
             url: String::new(),
             ledger,
@@ -244,6 +249,10 @@ impl Server {
         connections.spawn(authority.tend_until(stopping.clone()));
         if let Some(inspector) = self.inspector {
             connections.spawn(inspector.run(stopping.clone()));
+        }
+        if let Some(store) = self.store {
+            let store: Arc<dyn OutboxLedger> = store;
+            outbox::start(&self.outbox, &store, &connections, &stopping);
         }
         if let Some(part) = self.desk {
             ingress.tell(part.around.model.news());

@@ -48,6 +48,7 @@ mod known;
 #[cfg(test)]
 mod older;
 mod operators;
+mod outbox;
 mod tickets;
 
 #[cfg(test)]
