@@ -27,6 +27,7 @@ mod init;
 mod operator;
 mod outbox;
 mod output;
+mod read_model;
 mod serve;
 mod tickets;
 mod token;
@@ -77,6 +78,9 @@ enum Command {
     /// See who did what, and check that the record of it is whole
     #[command(subcommand)]
     Trail(trail::TrailCommand),
+    /// What central support searches and reads
+    #[command(subcommand, name = "readmodel")]
+    ReadModel(read_model::ReadModelCommand),
     /// Look at tickets
     #[command(subcommand)]
     Tickets(tickets::TicketsCommand),
@@ -161,6 +165,7 @@ impl Cli {
             Command::Operator(command) => operator::execute(&data_dir, command),
             Command::ApiToken(command) => api_token::execute(&data_dir, command),
             Command::Trail(command) => trail::execute(&data_dir, command),
+            Command::ReadModel(command) => read_model::execute(&data_dir, &command),
             Command::Tickets(command) => tickets::execute(&data_dir, command),
             Command::Outbox(command) => outbox::execute(&data_dir, command),
             Command::Files(command) => files::execute(&data_dir, command),

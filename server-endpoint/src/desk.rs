@@ -26,6 +26,7 @@ mod around;
 mod branches;
 mod callers;
 mod commands;
+mod console;
 mod files;
 mod fleet;
 mod graphql;
@@ -33,6 +34,7 @@ mod health;
 mod listener;
 mod live;
 mod metrics;
+pub mod openapi;
 mod people;
 mod problem;
 pub mod read_model;
@@ -190,7 +192,7 @@ impl Desk {
             .merge(support())
             .merge(administration())
             .route_layer(from_fn_with_state(self.clone(), around::in_turn))
-            .fallback(problem::no_such_route)
+            .fallback(console::show)
             .method_not_allowed_fallback(problem::no_such_method)
             .layer(from_fn_with_state(self.clone(), around::around))
             .with_state(self.clone())

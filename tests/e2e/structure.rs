@@ -195,6 +195,7 @@ const SERVER: &[(&str, &[&str])] = &[
             "rusqlite",
         ],
     ),
+    ("desk", &["crate::ingress", "crate::cli", "crate::server"]),
     (
         "authority",
         &[

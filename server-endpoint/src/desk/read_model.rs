@@ -19,11 +19,13 @@ mod listing;
 mod schema;
 mod search;
 mod showing;
+pub mod wish;
 
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -96,6 +98,16 @@ struct Generation {
     writer: Writer,
     readers: Readers,
     cursor: Mutex<Option<String>>,
+    /// Its file goes with the last question to it.
+    has_had_its_time: AtomicBool,
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        if self.has_had_its_time.load(Ordering::Relaxed) {
+            files::remove(&self.path);
+        }
+    }
 }
 
 impl ReadModel {
@@ -130,6 +142,7 @@ impl ReadModel {
     pub async fn follow(&self, ledger: &dyn HistoryLedger, stopping: &CancellationToken) {
         loop {
             let step = async {
+                self.rebuild_where_wished(ledger).await;
                 match self.step(ledger).await {
                     Ok(true) => return,
                     Ok(false) => self.say(|freshness| freshness.behind_since = None),
@@ -168,9 +181,24 @@ impl ReadModel {
             let mut in_use = self.in_use.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *in_use, next)
         };
-        files::remove(&former.path);
+        former.has_had_its_time.store(true, Ordering::Relaxed);
         self.say(|freshness| freshness.position = position);
         Ok(position)
+    }
+
+    /// Somebody at the command line has wished for it ([`wish`]).
+    async fn rebuild_where_wished(&self, ledger: &dyn HistoryLedger) {
+        if !wish::is_there(&self.folder) {
+            return;
+        }
+        tracing::info!("building the read model anew; questions are answered from the old one");
+        match self.rebuild(ledger).await {
+            Ok(position) => {
+                tracing::info!(position, "the read model was built anew");
+                wish::grant(&self.folder);
+            }
+            Err(fault) => tracing::warn!(error = %fault, "build the read model anew"),
+        }
     }
 
     /// One page of history; whether there may be more.
@@ -256,6 +284,7 @@ impl Generation {
             readers: Readers::new(path, READERS, CACHE_KIB),
             whole: said.whole || born_whole,
             cursor: Mutex::new(said.cursor),
+            has_had_its_time: AtomicBool::new(false),
         })
     }
 
@@ -277,11 +306,7 @@ impl Generation {
     }
 
     fn position(&self) -> Result<u64, ReadModelError> {
-        let cursor = self.cursor().unwrap_or_default();
-        let position = cursor.split_once('-').map_or("0", |(position, _)| position);
-        position
-            .parse()
-            .map_err(|_| ReadModelError::Damaged("its cursor".to_owned()))
+        position_in(&self.cursor().unwrap_or_default())
     }
 
     async fn write<T: Send + 'static>(
@@ -299,6 +324,12 @@ impl Generation {
         // Nothing in here can panic half-way.
         self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn position_in(cursor: &str) -> Result<u64, ReadModelError> {
+    let position = cursor.split_once('-').map_or("0", |(position, _)| position);
+    let damaged = |_| ReadModelError::Damaged("its cursor".to_owned());
+    position.parse().map_err(damaged)
 }
 
 impl From<rusqlite::Error> for ReadModelError {

@@ -108,7 +108,11 @@ pub(super) async fn sign_in(
         }
         desk.callers.changed();
     }
-    Ok(desk.with_cookie(&bearer.to_session(), SESSION_MOST.as_secs()))
+    let cookie = bearer.to_session();
+    // From now on it is known, should the ledger go away before it is used.
+    let session = Credential::Session(cookie.as_str().into());
+    desk.caller(&session, true).await?;
+    Ok(desk.with_cookie(&cookie, SESSION_MOST.as_secs()))
 }
 
 /// Signs out: the session ends, here and wherever else its cookie is.

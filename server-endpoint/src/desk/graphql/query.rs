@@ -14,7 +14,7 @@ use crate::desk::Desk;
 use crate::desk::callers::Who;
 use crate::desk::problem::{Kind, Refusal};
 use crate::desk::read_model::{PAGE_TICKETS, TicketQuery};
-use crate::ledger::{self, TrailFilter};
+use crate::ledger::{self, NAME_CHARS, TrailFilter};
 
 /// Characters of what is looked for.
 const SEARCH_CHARS: usize = 1_000;
@@ -103,6 +103,10 @@ impl Query {
         branches: Option<Vec<String>>,
         states: Option<Vec<TicketState>>,
         priorities: Option<Vec<Priority>>,
+        categories: Option<Vec<String>>,
+        #[graphql(desc = "This operator's")] assignee: Option<String>,
+        #[graphql(desc = "Nobody's; with `assignee`, those too")] unassigned: Option<bool>,
+        #[graphql(desc = "With one of these")] tags: Option<Vec<String>>,
         #[graphql(desc = "`next` of the page before")] after: Option<String>,
         #[graphql(default = 50)] first: i32,
     ) -> Result<TicketPage> {
@@ -118,9 +122,14 @@ impl Query {
                 .into_iter()
                 .map(|p| p.word().to_owned())
                 .collect(),
+            categories: few(categories, "categories")?,
+            tags: few(tags, "tags")?,
+            assignee: assignee
+                .map(|name| bounded(name, NAME_CHARS, "assignee"))
+                .transpose()?,
+            unassigned: unassigned.unwrap_or_default(),
             after: after.map(|after| cursor(&after)).transpose()?,
             most: usize::try_from(first).unwrap_or(1).clamp(1, PAGE_TICKETS),
-            ..TicketQuery::default()
         };
         let page = desk(context)?.model.tickets(query).await;
         Ok(page.map_err(|fault| refused(fault.into()))?.into())

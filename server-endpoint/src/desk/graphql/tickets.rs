@@ -120,7 +120,7 @@ pub(crate) struct TicketSummary {
     comments: u32,
     replies: u32,
     files: u32,
-    /// Null where no goal is set.
+    /// When it was answered and done; what is due is null where no goal is set.
     service: Option<Service>,
 }
 
@@ -210,16 +210,21 @@ impl From<read_model::TicketSummary> for TicketSummary {
             category: ticket.category,
             subject: ticket.subject,
             reporter: ticket.reporter,
-            assignee: None,
-            tags: Vec::new(),
+            assignee: ticket.assignee,
+            tags: ticket.tags,
             filed_at: ticket.filed_at,
             received_at: Time(ticket.received_at),
             changed_at: Time(ticket.changed_at),
             version: number(ticket.version),
             comments: ticket.comments,
-            replies: 0,
+            replies: ticket.replies,
             files: ticket.files,
-            service: None,
+            service: Some(Service {
+                first_answer_due: None,
+                first_answered_at: ticket.first_answered_at.map(Time),
+                resolution_due: None,
+                resolved_at: ticket.resolved_at.map(Time),
+            }),
         }
     }
 }
@@ -231,8 +236,8 @@ impl From<TicketView> for Ticket {
             description: view.description,
             contact: view.contact,
             asset: view.asset,
-            merged_into: None,
-            merged: Vec::new(),
+            merged_into: view.merged_into,
+            merged: view.merged,
             timeline: view.timeline.into_iter().map(TimelineEntry::from).collect(),
             files: view.files.into_iter().map(File::from).collect(),
         }
@@ -248,7 +253,7 @@ impl From<read_model::TimelineEntry> for TimelineEntry {
             kind: EntryKind::of(&entry.kind),
             who: entry.who,
             said: entry.said,
-            files: Vec::new(),
+            files: entry.files.into_iter().map(File::from).collect(),
         }
     }
 }

@@ -36,6 +36,15 @@ pub(super) fn open_newest(folder: &Path) -> Result<Generation, ReadModelError> {
     Generation::start(&path(folder, number), number, true)
 }
 
+/// The newest file, whole or not; `None` where there is none.
+pub(super) fn newest_path(folder: &Path) -> Result<Option<PathBuf>, ReadModelError> {
+    if !folder.exists() {
+        return Ok(None);
+    }
+    let newest = numbers(folder)?.into_iter().max();
+    Ok(newest.map(|number| path(folder, number)))
+}
+
 /// A new file.
 pub(super) fn begin(folder: &Path, number: u64) -> Result<Generation, ReadModelError> {
     let path = path(folder, number);
