@@ -86,7 +86,7 @@ async fn a_ticket_arrives_is_answered_and_its_file_is_fetched_by_parts() {
     central.start();
     branch.start();
     let support = Support::program(&central);
-    let number = branch.file("Printer jams").await.number;
+    let number = branch.file("Printer jams").await.number.to_string();
     let path = sandbox.path().join("scan \"1\";é.pdf");
     let content: Vec<u8> = (0..3_000_000_u32).map(|n| (n / 7) as u8).collect();
     std::fs::write(&path, &content).unwrap();
@@ -255,7 +255,7 @@ async fn the_read_model_is_built_anew_at_will() {
     central.start();
     branch.start();
     let support = Support::program(&central);
-    let number = branch.file("Printer jams").await.number;
+    let number = branch.file("Printer jams").await.number.to_string();
     support.ticket(&number);
     let files = || -> Vec<String> {
         let entries = std::fs::read_dir(central.folder().join("desk")).unwrap();
