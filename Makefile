@@ -39,8 +39,11 @@ console-packages: node
 	  echo "installing the console's npm packages"; \
 	  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && touch node_modules/.installed; fi
 
+# What has not changed is left, so that the server, which embeds it, is not built again either.
 console: console-packages
-	@cd $(CONSOLE) && npm run --silent build -- --logLevel=warn
+	@cd $(CONSOLE) && if ! [ -f dist/index.html ] || [ -n "$$(find index.html vite.config.ts package-lock.json \
+	    src look -newer dist/index.html -print -quit)" ]; then \
+	  echo "building the console"; npm run --silent build -- --logLevel=warn; fi
 
 # Tests drive a real browser.
 chromium:

@@ -22,7 +22,6 @@ import {
 
 const place = (path) => fileURLToPath(new URL(path, import.meta.url));
 const SCHEMA = place("../../api/schema.graphql");
-const CONTRACT = place("../src/api/contract.graphql");
 const QUESTIONS = place("../src/api/questions.graphql");
 const RESULT = place("../src/api/generated.ts");
 
@@ -35,7 +34,7 @@ const SCALARS = {
   Time: "string",
 };
 
-const schema = buildSchema(readFileSync(existsSync(SCHEMA) ? SCHEMA : CONTRACT, "utf8"));
+const schema = buildSchema(readFileSync(SCHEMA, "utf8"));
 const questions = parse(readFileSync(QUESTIONS, "utf8"));
 const faults = validate(schema, questions);
 if (faults.length > 0) {

@@ -21,7 +21,8 @@ type Presence =
   | { at: "away"; fault: Fault }
   | { at: "desk"; start: StartAnswer };
 
-export function App() {
+/** `takesFiles`: central takes files for replies. It has no way for them yet. */
+export function App({ takesFiles = false }: { takesFiles?: boolean }) {
   const { w } = useSpeech();
   const [presence, setPresence] = useState<Presence>({ at: "asking" });
   const enter = useCallback(async () => {
@@ -57,7 +58,12 @@ export function App() {
       return <SignIn again={presence.again} onSignedIn={() => void enter()} />;
     case "desk":
       return (
-        <DeskProvider key={presence.start.me.name} start={presence.start} onSignedOut={leave}>
+        <DeskProvider
+          key={presence.start.me.name}
+          start={presence.start}
+          takesFiles={takesFiles}
+          onSignedOut={leave}
+        >
           <Frame>
             <Page me={presence.start.me.name} />
           </Frame>

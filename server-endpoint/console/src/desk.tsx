@@ -51,6 +51,8 @@ export interface Desk {
   people: string[];
   categories: Category[];
   tally: StartAnswer["tally"];
+  /** Central takes files for replies. */
+  takesFiles: boolean;
   inbox: InboxStore;
   said: string;
   /** Says something to eyes and screen readers alike. */
@@ -78,11 +80,12 @@ export function useChanges(then: ChangeListener): void {
 
 export function DeskProvider(props: {
   start: StartAnswer;
+  takesFiles: boolean;
   onSignedOut: () => void;
   children: ReactNode;
   open?: () => WebSocket;
 }) {
-  const { start, onSignedOut, open } = props;
+  const { start, takesFiles, onSignedOut, open } = props;
   const { w } = useSpeech();
   const [behindSince, setBehindSince] = useState(start.freshness.behindSince);
   const [tally, setTally] = useState(start.tally);
@@ -164,6 +167,7 @@ export function DeskProvider(props: {
       people,
       categories,
       tally,
+      takesFiles,
       inbox,
       said,
       say,
@@ -187,6 +191,7 @@ export function DeskProvider(props: {
       people,
       categories,
       tally,
+      takesFiles,
       inbox,
       said,
       say,

@@ -20,7 +20,7 @@ export function openConsole(desk: MockDesk, hash = "", language: Language = "en"
   location.hash = hash;
   render(
     <Speaking first={language}>
-      <App />
+      <App takesFiles />
     </Speaking>,
   );
   return userEvent.setup();

@@ -1,6 +1,7 @@
 // Around the pages: the way in, banners, languages, and what administrators see.
 import { act, screen, waitFor } from "@testing-library/react";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
+import { ask } from "../src/api/call.ts";
 import { de } from "../src/words/de.ts";
 import { en } from "../src/words/en.ts";
 import { fr } from "../src/words/fr.ts";
@@ -45,6 +46,23 @@ test("a session that ended leads to the door, and says that the text is kept", a
       "Hello",
     ),
   );
+});
+
+test("what is asked while nobody is there says so, and a key ends that", async () => {
+  const desk = new MockDesk();
+  const said: boolean[] = [];
+  const user = openConsole(desk);
+  const whole = globalThis.fetch;
+  globalThis.fetch = (input, init) => {
+    said.push(new Headers(init?.headers).has("Branchline-Idle"));
+    return whole(input, init);
+  };
+  await heading("Inbox");
+  vi.spyOn(Date, "now").mockReturnValue(Date.now() + 120_000);
+  await ask("Fresh", {});
+  await user.keyboard("x");
+  await ask("Fresh", {});
+  expect(said.slice(-2)).toEqual([true, false]);
 });
 
 test("data that is behind says since when", async () => {

@@ -2,6 +2,7 @@
 // the header says that it is this page which asks, and no other site.
 import { asFault, Fault, faultOf, faultOfErrors } from "./fault.ts";
 import { documents, type Questions } from "./generated.ts";
+import { isAbsent } from "./presence.ts";
 
 const BASE = "/desk/v1/";
 /** Nobody waits longer for an answer. */
@@ -26,7 +27,12 @@ async function send(path: string, init: RequestInit, patience: number): Promise<
       signal,
       credentials: "same-origin",
       cache: "no-store",
-      headers: { "Branchline-Console": "1", Accept: "application/json", ...init.headers },
+      headers: {
+        "Branchline-Console": "1",
+        ...(isAbsent() ? { "Branchline-Idle": "1" } : {}),
+        Accept: "application/json",
+        ...init.headers,
+      },
     });
   } catch (thrown) {
     throw asFault(thrown);

@@ -146,7 +146,7 @@ export function Composer(props: {
           {fault}
         </p>
       )}
-      {mode === "reply" && <AttachedList attachments={attachments} />}
+      {mode === "reply" && desk.takesFiles && <AttachedList attachments={attachments} />}
       <div className="composer-foot">
         <span className="soft small">{text ? w.ticket.draftKept : ""}</span>
         <span className="actions">
