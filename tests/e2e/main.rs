@@ -7,6 +7,7 @@
 
 mod branch_network;
 mod bulk_lane;
+mod console;
 mod desk;
 mod dmz_haproxy;
 mod drop_folders;
