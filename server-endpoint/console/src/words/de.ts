@@ -294,6 +294,7 @@ export const de: Words = {
       troubles: "Braucht Aufmerksamkeit",
     },
     connected: "Verbunden",
+    quiet: "Ruhig",
     silent: "Still",
     revoked: "Gesperrt",
     neverSeen: "Nie gesehen",

@@ -303,6 +303,7 @@ export const en = {
       troubles: "Needs attention",
     },
     connected: "Connected",
+    quiet: "Quiet",
     silent: "Silent",
     revoked: "Revoked",
     neverSeen: "Never seen",

@@ -297,6 +297,7 @@ export const fr: Words = {
       troubles: "Demande attention",
     },
     connected: "Connecté",
+    quiet: "Calme",
     silent: "Silencieux",
     revoked: "Révoqué",
     neverSeen: "Jamais vu",

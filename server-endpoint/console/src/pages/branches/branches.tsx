@@ -262,8 +262,10 @@ function LinkMark({ agent }: { agent: Agent }) {
         {w.branches.neverSeen}
       </Mark>
     );
+  // An agent that has nothing to say speaks every few minutes.
+  if (!agent.troubles.includes("silent")) return <Mark icon="link">{w.branches.quiet}</Mark>;
   return (
-    <Mark tone={agent.troubles.includes("silent") ? "bad" : "plain"} icon="unlink">
+    <Mark tone="bad" icon="unlink">
       {w.branches.silent}
     </Mark>
   );

@@ -14,6 +14,9 @@ const MOST_SHOWN = 1_000;
 export function Timeline({ ticket, seen }: { ticket: TicketView; seen: number }) {
   const { w, when } = useSpeech();
   const { summary } = ticket;
+  // A file stands where it came; what no entry names stands with the filing.
+  const named = new Set(ticket.timeline.flatMap((entry) => entry.files.map((file) => file.id)));
+  const filed = ticket.files.filter((file) => !named.has(file.id));
   return (
     <section aria-labelledby="timeline-title">
       <h2 id="timeline-title" className="unseen">
@@ -27,7 +30,7 @@ export function Timeline({ ticket, seen }: { ticket: TicketView; seen: number })
             <When at={summary.receivedAt} />
           </p>
           <Text>{ticket.description}</Text>
-          {ticket.files.length > 0 && <Files files={ticket.files} />}
+          {filed.length > 0 && <Files files={filed} />}
           {apart(summary.filedAt, summary.receivedAt) && (
             <p className="soft small">{w.ticket.saidAt(when(summary.filedAt))}</p>
           )}
