@@ -7,6 +7,7 @@
     reason = "a test: a panic is its answer"
 )]
 
+use branchline_protocol::desk::TicketState;
 use branchline_protocol::enrolment::{
     CERTIFICATE_PATH, ENROLMENT_PATH, EnrolmentReply, EnrolmentRequest, PROBE_PATH, SignedTrust,
 };
@@ -126,6 +127,7 @@ fn limits_are_those_of_the_code() {
         SECTION_CHUNKS MISSING_RANGES MISSING_CHUNKS CHUNK_BODY_BYTES CHUNK_BODY_FRAMES
         LEAST_CHUNK_BODY_BYTES MOST_CHUNK_BODY_BYTES CHUNK_BODY_TARGET CHUNK_BODIES_IN_FLIGHT
         SIGNATURE_CHARS DER_BYTES ANCHORS URL_BYTES TOKEN_CHARS ENROLMENT_BYTES CLOCK_TOLERANCE
+        REPLY_FILES CATEGORIES LANGUAGES HINT_CHARS TAGS TAG_CHARS CATALOGUE_BYTES
     };
     let source = include_str!("../src/limits.rs").lines();
     let names = source.filter_map(|line| line.strip_prefix("pub const ")?.split(':').next());
@@ -237,6 +239,47 @@ fn paths_and_kinds_are_those_of_the_code() {
     }
 }
 
+fn desk_example(kind: &str) -> String {
+    let id = "01939d2e-6f60-7c3a-8f6a-0a1b2c3d4e5f";
+    let root = "07".repeat(32);
+    match kind {
+        "reply_added" => format!(
+            r#"{{"ticket":"{id}","reply":"{id}","by":"anna","text":"x","files":[{{"file":"{id}","name":"a","size":1,"root":"{root}"}}]}}"#
+        ),
+        "note_added" => format!(r#"{{"ticket":"{id}","note":"{id}","by":"anna","text":"x"}}"#),
+        "ticket_moved" => format!(r#"{{"ticket":"{id}","state":"resolved","by":"anna"}}"#),
+        "ticket_classified" => {
+            format!(r#"{{"ticket":"{id}","priority":"low","category":"till","by":"anna"}}"#)
+        }
+        "ticket_merged" => {
+            format!(r#"{{"ticket":"{id}","into":"{id}","number":"LYN-000001","by":"anna"}}"#)
+        }
+        "ticket_assigned" => format!(r#"{{"ticket":"{id}","to":"ben","by":"anna"}}"#),
+        "ticket_tagged" => format!(r#"{{"ticket":"{id}","tags":["a"],"by":"anna"}}"#),
+        "catalogue_changed" => concat!(
+            r#"{"catalogue":{"serial":1,"categories":[{"code":"till","name":{"en":"Till"},"#,
+            r#""hint":{"en":"Which one?"},"priority":"high"}],"file_bytes":5}}"#
+        )
+        .to_owned(),
+        "bandwidth_changed" => r#"{"serial":1,"rate":"256 kbit/s"}"#.to_owned(),
+        other => panic!("not known how to check {other:?}"),
+    }
+}
+
+#[test]
+fn states_are_those_of_the_code() {
+    let written = table("| state | what | after the branch added something |");
+    let spoken = TicketState::ALL.map(|state| {
+        let after = state.after_branch_spoke();
+        [state.as_str().to_owned(), after.as_str().to_owned()]
+    });
+    let written: Vec<_> = written
+        .into_iter()
+        .map(|row| [row[0].clone(), row[2].clone()])
+        .collect();
+    assert_eq!(written, spoken);
+}
+
 fn example_body(kind: &str) -> Box<serde_json::value::RawValue> {
     let id = "01939d2e-6f60-7c3a-8f6a-0a1b2c3d4e5f";
     let text = match kind {
@@ -255,7 +298,7 @@ fn example_body(kind: &str) -> Box<serde_json::value::RawValue> {
             r#"{{"bundle":"x","signer":"{}","signature":"AQID"}}"#,
             "07".repeat(32)
         ),
-        other => panic!("not known how to check {other:?}"),
+        other => desk_example(other),
     };
     serde_json::value::RawValue::from_string(text).unwrap()
 }

@@ -18,6 +18,7 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 
 use branchline_protocol::chain::Position;
+use branchline_protocol::desk::TicketState;
 use branchline_protocol::event::{Rejection, RejectionCode, Verdict, VerdictAt};
 use branchline_protocol::exchange::{Submission, SubmissionReply};
 use branchline_protocol::id::{
@@ -26,6 +27,7 @@ use branchline_protocol::id::{
 use branchline_protocol::operation::{Malformed, Operation, Parsed};
 use branchline_protocol::outcome::{Heard, Outcome, classify};
 use branchline_protocol::problem::{ErrorClass, Problem, ProblemKind};
+use branchline_protocol::rate::Rate;
 use branchline_protocol::receiver::{Judgement, Known, Origin, TicketFacts, judge};
 use branchline_protocol::time::{LocalTime, UnixMillis};
 use serde::Deserialize;
@@ -61,6 +63,8 @@ fn every_file_is_checked() {
         "manifests.json",
         "operations.json",
         "problems.json",
+        "rates.json",
+        "states.json",
         "submissions.json",
         "ticket-numbers.json",
         "times.json",
@@ -460,6 +464,68 @@ fn times() {
     }
     for text in file.invalid {
         assert!(text.parse::<LocalTime>().is_err(), "{text:?} was taken");
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StatesFile {
+    about: String,
+    entries: Vec<StateEntry>,
+    unknown: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StateEntry {
+    state: TicketState,
+    desk_may_move_to: Vec<TicketState>,
+    after_branch_spoke: TicketState,
+}
+
+#[test]
+fn states() {
+    let file: StatesFile = read("states.json");
+    let all: Vec<TicketState> = file.entries.iter().map(|entry| entry.state).collect();
+    assert_eq!(all, TicketState::ALL, "{}", file.about);
+    for entry in file.entries {
+        let may = |to: &TicketState| entry.state.desk_may_move(*to);
+        let moves: Vec<TicketState> = TicketState::ALL.into_iter().filter(may).collect();
+        assert_eq!(moves, entry.desk_may_move_to, "{}", entry.state);
+        let after = entry.state.after_branch_spoke();
+        assert_eq!(after, entry.after_branch_spoke, "{}", entry.state);
+    }
+    for word in file.unknown {
+        let json = serde_json::to_string(&word).unwrap();
+        let state: TicketState = serde_json::from_str(&json).unwrap();
+        assert_eq!(state, TicketState::Other, "{word:?}");
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RatesFile {
+    about: String,
+    valid: Vec<RateEntry>,
+    invalid: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RateEntry {
+    text: String,
+    bytes: Option<u64>,
+}
+
+#[test]
+fn rates() {
+    let file: RatesFile = read("rates.json");
+    for entry in file.valid {
+        let rate: Result<Rate, _> = entry.text.parse();
+        assert_eq!(rate.map(Rate::limit), Ok(entry.bytes), "{}", file.about);
+    }
+    for text in file.invalid {
+        assert!(text.parse::<Rate>().is_err(), "{text:?} was taken");
     }
 }
 
