@@ -29,7 +29,8 @@ fn main() -> io::Result<()> {
         let path = file.strip_prefix(&built).unwrap_or(&file);
         let path = path.to_string_lossy().replace('\\', "/");
         // Writing into memory does not fail.
-        let _ = writeln!(source, "    ({path:?}, include_bytes!({:?})),", file);
+        let file = file.to_string_lossy();
+        let _ = writeln!(source, "    ({path:?}, include_bytes!({file:?})),");
     }
     source.push(']');
     fs::write(out.join("console.rs"), source)

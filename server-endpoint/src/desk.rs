@@ -13,6 +13,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, patch, post, put};
+use http::{Method, Uri};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -193,7 +194,9 @@ impl Desk {
             .merge(administration())
             .route_layer(from_fn_with_state(self.clone(), around::in_turn))
             .fallback(console::show)
-            .method_not_allowed_fallback(problem::no_such_method)
+            .method_not_allowed_fallback(async |method: Method, uri: Uri| {
+                problem::no_such_method(&method, &uri)
+            })
             .layer(from_fn_with_state(self.clone(), around::around))
             .with_state(self.clone())
     }

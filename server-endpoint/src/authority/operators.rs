@@ -209,7 +209,7 @@ impl Operators {
         if is_worth_noting(Some(session.used_at), at) {
             noted(self.ledger.use_session(bearer.hash(), at)).await;
         }
-        Ok(Some(caller_of(session)))
+        Ok(Some(caller_of(&session)))
     }
 
     /// The same for whom nobody is at work: it does not count as used.
@@ -219,7 +219,7 @@ impl Operators {
         at: UnixMillis,
     ) -> Result<Option<Caller>, LedgerError> {
         let found = self.open_session(session, at).await?;
-        Ok(found.map(|(_, session)| caller_of(session)))
+        Ok(found.map(|(_, session)| caller_of(&session)))
     }
 
     async fn open_session(
@@ -308,7 +308,7 @@ impl Operators {
     }
 }
 
-fn caller_of(session: SessionRecord) -> Caller {
+fn caller_of(session: &SessionRecord) -> Caller {
     Caller {
         actor: Actor::Operator(session.name.to_string()),
         role: Some(session.role),

@@ -93,14 +93,12 @@ pub(super) async fn in_turn(
         let detail = "central answers too many requests at this moment; try again";
         return Refusal::new(Kind::Busy, detail).into_response();
     };
-    match tokio::time::timeout(bounds.request_within, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            let detail = "it took too long; what it was to change may be changed or not: look before \
-                          you ask again";
-            Refusal::new(Kind::TooSlow, detail).into_response()
-        }
-    }
+    let answered = tokio::time::timeout(bounds.request_within, next.run(request));
+    answered.await.unwrap_or_else(|_| {
+        let detail = "it took too long; what it was to change may be changed or not: look before you ask \
+                      again";
+        Refusal::new(Kind::TooSlow, detail).into_response()
+    })
 }
 
 fn keep_browsers_to(headers: &mut HeaderMap) {

@@ -33,10 +33,10 @@ pub(super) async fn show(method: Method, uri: Uri, headers: HeaderMap) -> Respon
     let content = match file {
         Some((_, content)) => *content,
         None if path == PAGE => NO_CONSOLE,
-        None => return problem::no_such_route(uri).await.into_response(),
+        None => return problem::no_such_route(&uri).into_response(),
     };
     if method != Method::GET && method != Method::HEAD {
-        let mut refused = problem::no_such_method(method, uri).await.into_response();
+        let mut refused = problem::no_such_method(&method, &uri).into_response();
         let allowed = HeaderValue::from_static("GET, HEAD");
         refused.headers_mut().insert(ALLOW, allowed);
         return refused;

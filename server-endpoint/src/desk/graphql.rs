@@ -59,7 +59,8 @@ pub(super) async fn answer(
 }
 
 /// A refusal within an answer.
-fn refused(refusal: Refusal) -> async_graphql::Error {
+fn refused(refusal: impl Into<Refusal>) -> async_graphql::Error {
+    let refusal = refusal.into();
     async_graphql::Error::new(refusal.detail()).extend_with(|_, extensions| {
         extensions.set("type", refusal.kind().tag());
         extensions.set("class", class(&refusal));

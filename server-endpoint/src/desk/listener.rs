@@ -5,7 +5,6 @@
 //! nothing here is kept for anybody: a connection that is idle, or slow, or old, is closed.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -235,11 +234,9 @@ where
     }
 }
 
-fn time_to_go(desk: &Desk) -> impl Future<Output = ()> + '_ {
-    async {
-        tokio::select! {
-            () = desk.stopping.cancelled() => {}
-            () = tokio::time::sleep(desk.bounds.connection_total) => {}
-        }
+async fn time_to_go(desk: &Desk) {
+    tokio::select! {
+        () = desk.stopping.cancelled() => {}
+        () = tokio::time::sleep(desk.bounds.connection_total) => {}
     }
 }

@@ -275,12 +275,12 @@ impl From<FieldFault> for Refusal {
     }
 }
 
-pub(super) async fn no_such_route(uri: Uri) -> Refusal {
+pub(super) fn no_such_route(uri: &Uri) -> Refusal {
     let path = clipped(uri.path(), 100);
     Refusal::new(Kind::NotFound, format!("there is no {path} here"))
 }
 
-pub(super) async fn no_such_method(method: Method, uri: Uri) -> Refusal {
+pub(super) fn no_such_method(method: &Method, uri: &Uri) -> Refusal {
     let path = clipped(uri.path(), 100);
     Refusal::new(
         Kind::MethodNotAllowed,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use branchline_protocol::time::UnixMillis;
 use http::header::SET_COOKIE;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
@@ -18,7 +19,7 @@ use super::callers::{Anybody, Credential, peer};
 use super::problem::{Kind, Refusal};
 use super::said::Said;
 use crate::authority::operators::{Attempt, SESSION_MOST, SignInFault};
-use crate::ledger::now;
+use crate::ledger::{Role, now};
 
 /// Somebody who wants to be let in.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -74,9 +75,9 @@ impl From<SignInFault> for Refusal {
 pub(super) async fn show(Anybody(who): Anybody) -> Json<SignedIn> {
     Json(SignedIn {
         name: who.name(),
-        role: who.caller.role.map(|role| role.as_str()),
+        role: who.caller.role.map(Role::as_str),
         rights: who.caller.rights().iter().map(|r| r.as_str()).collect(),
-        expires_at: who.caller.ends_at.map(|at| at.to_rfc3339()),
+        expires_at: who.caller.ends_at.map(UnixMillis::to_rfc3339),
     })
 }
 

@@ -69,6 +69,10 @@ struct Freshness {
 }
 
 #[Object]
+#[allow(
+    clippy::unused_async,
+    reason = "the macro wants every answer to be one that may wait"
+)]
 impl Query {
     /// Who asks.
     async fn me(&self, context: &Context<'_>) -> Result<Me> {
@@ -132,7 +136,7 @@ impl Query {
             most: usize::try_from(first).unwrap_or(1).clamp(1, PAGE_TICKETS),
         };
         let page = desk(context)?.model.tickets(query).await;
-        Ok(page.map_err(|fault| refused(fault.into()))?.into())
+        Ok(page.map_err(refused)?.into())
     }
 
     /// One ticket with all that belongs to it.
@@ -140,16 +144,14 @@ impl Query {
     async fn ticket(&self, context: &Context<'_>, number: String) -> Result<Option<Ticket>> {
         let number = bounded(number, 64, "number")?;
         let found = desk(context)?.model.ticket(number).await;
-        Ok(found
-            .map_err(|fault| refused(fault.into()))?
-            .map(Ticket::from))
+        Ok(found.map_err(refused)?.map(Ticket::from))
     }
 
     /// How many tickets there are.
     #[graphql(complexity = "100 + child_complexity")]
     async fn tally(&self, context: &Context<'_>) -> Result<Vec<Tally>> {
         let tally = desk(context)?.model.tally().await;
-        let tally = tally.map_err(|fault| refused(fault.into()))?;
+        let tally = tally.map_err(refused)?;
         Ok(tally.into_iter().map(Tally::from).collect())
     }
 
@@ -208,7 +210,7 @@ impl Query {
             most: usize::try_from(first.clamp(1, TRAIL)).unwrap_or(1),
         };
         let entries = desk(context)?.store.trail(filter).await;
-        let entries = entries.map_err(|fault| refused(fault.into()))?;
+        let entries = entries.map_err(refused)?;
         Ok(entries.into_iter().map(TrailEntry::from).collect())
     }
 }

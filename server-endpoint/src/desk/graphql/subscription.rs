@@ -30,6 +30,7 @@ struct Change {
 }
 
 #[Subscription]
+#[allow(clippy::unused_async, reason = "the macro wants it so")]
 impl Subscription {
     /// Each event from behind `after` on, or from now on: none is left out, and none comes twice.
     async fn changes(

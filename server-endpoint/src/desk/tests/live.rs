@@ -109,7 +109,9 @@ async fn change(socket: &mut Socket) -> Value {
 }
 
 fn position(change: &Value) -> u64 {
-    change["position"].as_f64().unwrap() as u64
+    let position = change["position"].as_f64().unwrap();
+    // A whole number is written without its point.
+    position.to_string().parse().unwrap()
 }
 
 #[tokio::test]
