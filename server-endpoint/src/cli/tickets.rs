@@ -59,7 +59,7 @@ pub(super) fn execute(data_dir: &Path, command: TicketsCommand) -> Result<ExitCo
         TicketsCommand::List(args) => list(data_dir, args),
         TicketsCommand::Show(args) => show(data_dir, &args),
         TicketsCommand::Reply(args) => commands::reply(data_dir, args),
-        TicketsCommand::Move(args) => commands::move_to(data_dir, args),
+        TicketsCommand::Move(args) => commands::move_to(data_dir, &args),
     }
 }
 

@@ -55,18 +55,18 @@ pub(super) fn reply(data_dir: &Path, args: ReplyArgs) -> Result<ExitCode, Failur
         files: args.file,
         then: args.then,
     };
-    carry_out(data_dir, args.number, change, &args.repeat)
+    carry_out(data_dir, &args.number, change, &args.repeat)
 }
 
-pub(super) fn move_to(data_dir: &Path, args: MoveArgs) -> Result<ExitCode, Failure> {
+pub(super) fn move_to(data_dir: &Path, args: &MoveArgs) -> Result<ExitCode, Failure> {
     let change = Change::Move { to: args.to };
-    carry_out(data_dir, args.number, change, &args.repeat)
+    carry_out(data_dir, &args.number, change, &args.repeat)
 }
 
 /// On the ticket as it is now: whoever types this has no other version before the eyes.
 fn carry_out(
     data_dir: &Path,
-    number: TicketNumber,
+    number: &TicketNumber,
     change: Change,
     repeat: &RepeatArgs,
 ) -> Result<ExitCode, Failure> {
@@ -75,7 +75,7 @@ fn carry_out(
         Some(id) => id,
         None => new_id()?,
     };
-    let commanded = block_on(async { Ok(command(&ledger, id, &number, change).await?) })?;
+    let commanded = block_on(async { Ok(command(&ledger, id, number, change).await?) })?;
     let version = match commanded {
         Commanded::Done { version } => version,
         Commanded::UnknownTicket => {

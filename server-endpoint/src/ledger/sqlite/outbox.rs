@@ -41,7 +41,7 @@ impl OutboxLedger for SqliteLedger {
                 .prepare_cached(&format!(
                     "SELECT {STATE} FROM outbox_targets WHERE name = ?1"
                 ))?
-                .query_row([name], |row| state(row))
+                .query_row([name], state)
                 .optional()?;
             Ok(found)
         })
