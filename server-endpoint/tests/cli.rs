@@ -110,7 +110,13 @@ impl Central {
 
     fn serve_with(&self, listen: &str, more: &[&str], scheme: &str) -> Serving {
         let mut child = self
-            .command(&[&["serve", "--listen", listen][..], more].concat())
+            .command(
+                &[
+                    &["serve", "--listen", listen, "--desk-listen", "127.0.0.1:0"][..],
+                    more,
+                ]
+                .concat(),
+            )
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -124,6 +130,12 @@ impl Central {
             .and_then(|url| url.strip_prefix(scheme)?.strip_prefix("://"))
             .unwrap()
             .to_owned();
+        line.clear();
+        stdout.read_line(&mut line).unwrap();
+        assert!(
+            line.starts_with(&format!("desk on {scheme}://127.0.0.1:")),
+            "{line}"
+        );
         Serving {
             child,
             stdout,
@@ -244,7 +256,7 @@ fn serve_without_tls_listens_to_this_machine_only_and_stops_in_good_order() {
     assert_eq!(
         serving.stop(),
         "",
-        "one line on standard output and no more"
+        "two lines on standard output and no more"
     );
 }
 

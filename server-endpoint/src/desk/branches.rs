@@ -23,8 +23,9 @@ const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 /// An agent that was not heard of for so long is silent: it submits, or asks, every few minutes.
 const SILENT: i64 = 15 * MINUTE;
-/// An agent that was heard of within this is connected.
-const CONNECTED: i64 = 2 * MINUTE;
+/// An agent that was heard of within this is connected: one with nothing to say submits nothing every five
+/// minutes.
+const CONNECTED: i64 = 6 * MINUTE;
 /// A clock that is off by more makes times that people cannot believe.
 const SKEW: i64 = 5 * MINUTE;
 /// Work that waits for longer does not get through.

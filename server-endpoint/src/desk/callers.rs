@@ -27,6 +27,8 @@ use crate::ledger::{Actor, Deed, LedgerError, Right, now};
 
 /// The header that every changing request of a browser carries.
 pub(super) const CONSOLE_HEADER: &str = "branchline-console";
+/// A console that nobody has touched for a while says so: what it asks for keeps no session open.
+const IDLE_HEADER: &str = "branchline-idle";
 /// Bytes of a credential; anything longer is none.
 const CREDENTIAL_BYTES: usize = 256;
 /// Callers remembered for when the ledger is away.
@@ -268,7 +270,8 @@ impl Desk {
         if matches!(credential, Credential::Session(_)) && !parts.method.is_safe() {
             self.check_meant(parts)?;
         }
-        let Some(caller) = self.caller(&credential, false).await? else {
+        let idle = parts.headers.contains_key(IDLE_HEADER);
+        let Some(caller) = self.caller(&credential, idle).await? else {
             let detail = match credential {
                 Credential::Session(_) => "the session has ended; sign in again",
                 Credential::Token(_) => "the API token is not known, has ended, or was taken back",
