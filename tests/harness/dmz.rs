@@ -3,7 +3,9 @@
 //! TLS under the proxy's own name. Between the two everything is plain HTTP on loopback, where a
 //! middlebox may do what it does.
 //!
-//!     agent ═ TLS ═ Front ─ HTTP ─ middlebox ─ HTTP ─ Back ═ TLS ═ central
+//! ```text
+//! agent ═ TLS ═ Front ─ HTTP ─ middlebox ─ HTTP ─ Back ═ TLS ═ central
+//! ```
 
 use std::io;
 use std::net::SocketAddr;
