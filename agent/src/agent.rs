@@ -22,6 +22,7 @@ use crate::platform::{LocalListener, restrict_to_owner};
 use crate::store::owner::journal_of;
 use crate::store::{ChunkBounds, Store, StoreSettings};
 use crate::sync::bulk::{BulkLane, BulkStatus, BulkView, rate};
+use crate::sync::fetching::Fetching;
 use crate::sync::membership::{Membership, MembershipSettings};
 use crate::sync::{Appended, BulkSide, LinkWatch, LoopParts, SyncLoop, SyncStatus, UploadProgress};
 
@@ -181,6 +182,8 @@ async fn start_lanes(
     let Some(link) = link else { return };
     let (store, bulk) = (parts.store.clone(), parts.bulk.clone());
     let bulk_link = link.bulk(bulk.gate);
+    let fetching = Fetching::new(store.clone(), bulk_link.clone());
+    tasks.spawn(fetching.run(shutdown.clone()));
     let lane = BulkLane::new(
         store,
         bulk_link,

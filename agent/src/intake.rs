@@ -5,6 +5,7 @@
 
 pub mod counter;
 pub mod drop_folders;
+mod given;
 mod impatient;
 pub mod local_api;
 mod problems;

@@ -25,6 +25,7 @@ mod file_list;
 mod file_states;
 pub mod files;
 pub mod filing;
+pub mod given;
 pub mod inspect;
 mod keeping;
 mod outgoing;
@@ -150,6 +151,8 @@ pub struct Store {
     abandoned: Mutex<Vec<Taken>>,
     /// What central wants the branch to go by.
     policy: watch::Sender<desk::Policy>,
+    /// Told when central may have given files.
+    given: Notify,
 }
 
 impl Store {
@@ -179,6 +182,7 @@ impl Store {
             collecting: Notify::new(),
             abandoned: Mutex::default(),
             policy: watch::Sender::new(policy),
+            given: Notify::new(),
         })
     }
 

@@ -7,6 +7,7 @@
 pub mod bulk;
 pub mod enrolment;
 mod feed;
+pub mod fetching;
 mod link_state;
 pub mod membership;
 pub mod renewal;

@@ -21,7 +21,9 @@ use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
 use branchline_protocol::enrolment::{CERTIFICATE_PATH, ENROLMENT_PATH, PROBE_PATH};
-use branchline_protocol::exchange::{CHUNKS_PATH, FEED_PATH, MANIFESTS_PATH, OPERATIONS_PATH};
+use branchline_protocol::exchange::{
+    CHUNKS_PATH, FEED_PATH, FILES_PATH, MANIFESTS_PATH, OPERATIONS_PATH,
+};
 use branchline_protocol::id::AgentId;
 use branchline_protocol::limits::SUBMISSION_BYTES;
 use tokio::sync::{Notify, Semaphore};
@@ -51,6 +53,7 @@ mod connections;
 mod enrolment;
 mod envelope;
 mod feed;
+mod given;
 mod health;
 mod manifests;
 mod operations;
@@ -216,6 +219,7 @@ impl Ingress {
             .route(FEED_PATH, get(feed::read))
             .route(MANIFESTS_PATH, post(manifests::announce))
             .route(CHUNKS_PATH, post(chunks::take))
+            .route(&format!("{FILES_PATH}/{{id}}"), get(given::part))
             .route(ENROLMENT_PATH, post(enrolment::join))
             .route(CERTIFICATE_PATH, post(renewal::renew))
             .route(PROBE_PATH, post(probe::measure))

@@ -23,6 +23,8 @@ pub const FEED_PATH: &str = "/v1/feed";
 pub const MANIFESTS_PATH: &str = "/v1/manifests";
 /// Brings chunks of announced files, on the bulk lane.
 pub const CHUNKS_PATH: &str = "/v1/chunks";
+/// Where parts of files that central gave are fetched: `GET` of this, `/` and the file's id.
+pub const FILES_PATH: &str = "/v1/files";
 
 /// The value of [`DIGEST_HEADER`] for a body as it is sent: BLAKE3, as a digest is written.
 pub fn body_digest(sent: &[u8]) -> String {

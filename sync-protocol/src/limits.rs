@@ -113,6 +113,8 @@ pub const ENROLMENT_BYTES: usize = 16 * 1024;
 pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 /// Files with one reply from central.
 pub const REPLY_FILES: usize = 20;
+/// Bytes of one part of a file that central gives: a second of a fast link.
+pub const FILE_PART_BYTES: usize = 1024 * 1024;
 /// Categories in the catalogue: more than a person chooses from.
 pub const CATEGORIES: usize = 100;
 /// Languages of one text.

@@ -1,6 +1,8 @@
 //! The way back: what central support answers is at the branch, once, and stays there whatever becomes of
 //! the link (P2, P10).
 
+mod files;
+
 use branchline_agent_api::{AddComment, TicketDetails};
 use branchline_protocol::desk::TicketState;
 use branchline_protocol::id::TicketNumber;

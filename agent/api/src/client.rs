@@ -15,12 +15,16 @@ use serde::de::DeserializeOwned;
 pub use attach::{Attachment, Progress};
 
 use crate::{
-    AddComment, CATALOGUE_PATH, FILES_PATH, FileList, FileSummary, FileTicket, OperationSaved,
-    STATUS_PATH, Status, TICKETS_PATH, TicketDetails, TicketList, WithdrawTicket,
+    AddComment, CATALOGUE_PATH, FILES_PATH, FileList, FileSummary, FileTicket, GIVEN_PATH,
+    GivenFile, OperationSaved, STATUS_PATH, Status, TICKETS_PATH, TicketDetails, TicketList,
+    WithdrawTicket,
 };
 
 /// Longer than the agent's own bound on a commit; beyond it the agent is not coming back.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The largest file from one disk to another.
+const CONTENT_WITHIN: Duration = Duration::from_secs(24 * 3_600);
 
 /// Why there is no good answer.
 #[derive(Debug, thiserror::Error)]
@@ -148,6 +152,38 @@ impl Client {
     /// What central wants people to file by; serial 0 before it said anything.
     pub async fn catalogue(&self) -> Result<Catalogue, ClientError> {
         self.get(CATALOGUE_PATH).await
+    }
+
+    /// A file that central gave with a reply.
+    pub async fn given(&self, id: FileId) -> Result<GivenFile, ClientError> {
+        self.get(&format!("{GIVEN_PATH}/{id}")).await
+    }
+
+    /// Its bytes, handed to `take` as they come. They are the file only if its root says so: prove it.
+    pub async fn given_content(
+        &self,
+        id: FileId,
+        mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), ClientError> {
+        let broken = |fault: &dyn std::error::Error| ClientError::NotRunning {
+            socket: self.socket.clone(),
+            fault: innermost(fault),
+        };
+        let request = self
+            .http
+            .get(format!("http://agent{GIVEN_PATH}/{id}/content"))
+            .timeout(CONTENT_WITHIN);
+        let mut response = request.send().await.map_err(|fault| broken(&fault))?;
+        if !response.status().is_success() {
+            let body = response.bytes().await.map_err(|fault| broken(&fault))?;
+            let problem = serde_json::from_slice(&body)
+                .map_err(|fault| ClientError::Unreadable(fault.to_string()))?;
+            return Err(ClientError::Problem(Box::new(problem)));
+        }
+        while let Some(piece) = response.chunk().await.map_err(|fault| broken(&fault))? {
+            take(&piece).map_err(|fault| ClientError::Unreadable(fault.to_string()))?;
+        }
+        Ok(())
     }
 
     /// How the agent is.

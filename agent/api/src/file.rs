@@ -1,5 +1,6 @@
 //! Files as the branch sees them: from the disk here to the verdict at central.
 
+use branchline_protocol::desk::OfferedFile;
 use branchline_protocol::file::{FileFault, FileState};
 use branchline_protocol::id::{Digest, FileId, TicketNumber};
 use branchline_protocol::time::{LocalTime, UnixMillis};
@@ -128,6 +129,28 @@ pub struct SendingStatus {
     /// What is wrong with the configuration file as it is now; the settings from before hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings_fault: Option<String>,
+}
+
+/// A file that central gave with a reply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenFile {
+    /// What it is.
+    #[serde(flatten)]
+    pub file: OfferedFile,
+    /// Whether it is here.
+    pub state: GivenState,
+}
+
+/// Whether a file that central gave is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GivenState {
+    /// It is being fetched, or waits for the link or for room.
+    Wanted,
+    /// Whole, and proven.
+    Here,
+    /// Central does not give it any more.
+    Refused,
 }
 
 /// Who says how fast files may go.

@@ -11,8 +11,8 @@ mod ticket;
 
 pub use client::{Attachment, Client, ClientError, Progress};
 pub use file::{
-    FileList, FileRefused, FileSaved, FileSummary, FileTaking, FilesStatus, LimitBy, SendingStatus,
-    Upload,
+    FileList, FileRefused, FileSaved, FileSummary, FileTaking, FilesStatus, GivenFile, GivenState,
+    LimitBy, SendingStatus, Upload,
 };
 pub use status::{
     DROP_FOLDER_TROUBLES, DropFolderState, DropFolderStatus, EnrolmentState, EnrolmentStatus,
@@ -28,6 +28,9 @@ pub const TICKETS_PATH: &str = "/v1/tickets";
 /// `GET ?before=POSITION&limit=N` lists files, newest first; `GET` of one by its id. A file is attached
 /// by `POST /v1/tickets/NUMBER/files?name=NAME&id=UUID&size=BYTES` with its bytes as the body.
 pub const FILES_PATH: &str = "/v1/files";
+/// `GET` of one by its id: a file that central gave with a reply; `/content` behind it: its bytes, once they
+/// are whole and proven.
+pub const GIVEN_PATH: &str = "/v1/given";
 /// `GET`: what central wants people to file by, as last heard; there offline too.
 pub const CATALOGUE_PATH: &str = "/v1/catalogue";
 /// `GET`: how the agent is.

@@ -1,5 +1,7 @@
 //! `files`: what became of the branch's files, here and at central.
 
+mod get;
+
 use std::process::ExitCode;
 
 use branchline_agent_api::{Client, Delivery, FileSummary, Upload};
@@ -15,6 +17,8 @@ pub(super) enum FilesCommand {
     List(ListArgs),
     /// Show one file with all that is known of it
     Show(ShowArgs),
+    /// Put a file that central gave where you can open it
+    Get(get::GetArgs),
 }
 
 #[derive(Debug, Args)]
@@ -43,6 +47,7 @@ pub(super) async fn execute(command: FilesCommand, client: Client) -> Result<Exi
     match command {
         FilesCommand::List(args) => list(args, &client).await?,
         FilesCommand::Show(args) => show(args, &client).await?,
+        FilesCommand::Get(args) => get::get(args, &client).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

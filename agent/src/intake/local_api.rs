@@ -34,6 +34,7 @@ use crate::sync::{Appended, SyncStatus, UploadProgress};
 
 use super::counter::{Counter, MembershipView};
 use super::drop_folders::DropFolders;
+use super::given;
 use super::impatient::Impatient;
 use super::problems::Refusal;
 use super::requests::{JsonAnswer, JsonBody, Number};
@@ -151,6 +152,8 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/tickets/{number}/files", post(uploads::attach_file))
         .route("/v1/files", get(uploads::list_files))
         .route("/v1/files/{id}", get(uploads::show_file))
+        .route("/v1/given/{id}", get(given::show))
+        .route("/v1/given/{id}/content", get(given::content))
         .route("/v1/catalogue", get(catalogue))
         .route("/v1/status", get(status))
         .fallback(no_such_route)

@@ -82,11 +82,24 @@ impl Received {
         Ok(self)
     }
 
+    /// A part of a file; anything but exactly that is somebody else's answer.
+    pub(super) fn into_bytes(self) -> Answer<Vec<u8>> {
+        if self.status == 206 {
+            return Answer::Reply(self.body);
+        }
+        self.into_outcome()
+    }
+
     pub(super) fn into_answer<T: DeserializeOwned>(self) -> Answer<T> {
         let succeeded = (200..300).contains(&self.status);
         if succeeded && let Ok(reply) = serde_json::from_slice(&self.body) {
             return Answer::Reply(reply);
         }
+        self.into_outcome()
+    }
+
+    fn into_outcome<T>(self) -> Answer<T> {
+        let succeeded = (200..300).contains(&self.status);
         let problem: Option<Problem> = if succeeded {
             None
         } else {

@@ -17,19 +17,21 @@ mod probe;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use branchline_protocol::exchange::{
-    CHUNKS_PATH, DIGEST_HEADER, MANIFESTS_PATH, PROTOCOL_VERSION, VERSION_HEADER, body_digest,
+    CHUNKS_PATH, DIGEST_HEADER, FILES_PATH, MANIFESTS_PATH, PROTOCOL_VERSION, VERSION_HEADER,
+    body_digest,
 };
+use branchline_protocol::id::FileId;
 use branchline_protocol::limits;
 use branchline_protocol::manifest::{Announcement, AnnouncementReply, ChunksReply};
 use branchline_protocol::outcome::{Failure, Outcome};
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST, RANGE};
 use http::{HeaderValue, Method, Request};
-use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::answer::Received;
@@ -102,25 +104,46 @@ impl BulkLink {
             encoding = Some(HeaderValue::from_static("zstd"));
         }
         let content = Content {
-            path: MANIFESTS_PATH,
+            path: MANIFESTS_PATH.into(),
+            range: None,
             media_type: "application/json",
             encoding,
             digest: Some(body_digest(&body)),
             parts: vec![Bytes::from(body)],
         };
-        self.exchange(content).await.0
+        self.exchange(content, Received::into_answer).await.0
     }
 
     /// Sends chunks.
     pub async fn send_chunks(&self, body: ChunkBody) -> (Answer<ChunksReply>, Timing) {
         let content = Content {
-            path: CHUNKS_PATH,
+            path: CHUNKS_PATH.into(),
+            range: None,
             media_type: branchline_protocol::frame::MEDIA_TYPE,
             encoding: None,
             digest: None,
             parts: body.into_parts(),
         };
-        self.exchange(content).await
+        self.exchange(content, Received::into_answer).await
+    }
+
+    /// A part of a file that central gave: at most `most` bytes from `from` on.
+    pub async fn file_part(
+        &self,
+        file: FileId,
+        from: u64,
+        most: usize,
+    ) -> (Answer<Vec<u8>>, Timing) {
+        let last = from.saturating_add(most as u64).saturating_sub(1);
+        let content = Content {
+            path: format!("{FILES_PATH}/{file}").into(),
+            range: HeaderValue::try_from(format!("bytes={from}-{last}")).ok(),
+            media_type: "application/octet-stream",
+            encoding: None,
+            digest: None,
+            parts: Vec::new(),
+        };
+        self.exchange(content, Received::into_bytes).await
     }
 
     /// Finds out whether central can be reached; the connection that this takes serves the next request.
@@ -139,7 +162,11 @@ impl BulkLink {
         self.idle().clear();
     }
 
-    async fn exchange<T: DeserializeOwned>(&self, content: Content) -> (Answer<T>, Timing) {
+    async fn exchange<T>(
+        &self,
+        content: Content,
+        read: impl FnOnce(Received) -> Answer<T>,
+    ) -> (Answer<T>, Timing) {
         let started = Instant::now();
         let mut timing = Timing {
             took: Duration::ZERO,
@@ -151,7 +178,7 @@ impl BulkLink {
         }
         let answer = match received {
             Ok((received, generation)) => {
-                let answer = received.into_answer();
+                let answer = read(received);
                 self.shared.link.unless_of_before(answer, generation)
             }
             Err(failure) => Answer::Outcome(self.shared.link.failed(failure)),
@@ -221,12 +248,18 @@ impl BulkLink {
 
     fn request(&self, content: &Content, body: PacedBody) -> Option<Request<PacedBody>> {
         let mut request = Request::builder()
-            .method(Method::POST)
-            .uri(content.path)
+            .method(match content.range {
+                Some(_) => Method::GET,
+                None => Method::POST,
+            })
+            .uri(content.path.as_ref())
             .header(HOST, self.shared.link.way().origin.authority())
             .header(VERSION_HEADER, PROTOCOL_VERSION)
             .header(ACCEPT_ENCODING, "zstd")
             .header(CONTENT_TYPE, content.media_type);
+        if let Some(range) = &content.range {
+            request = request.header(RANGE, range);
+        }
         if let Some(encoding) = &content.encoding {
             request = request.header(CONTENT_ENCODING, encoding);
         }
@@ -240,7 +273,8 @@ impl BulkLink {
     #[cfg(test)]
     pub(super) async fn livez(&self) -> Result<(), Failure> {
         let content = Content {
-            path: "/livez",
+            path: "/livez".into(),
+            range: None,
             media_type: "application/json",
             encoding: None,
             digest: None,
@@ -308,7 +342,9 @@ impl BulkLink {
 }
 
 struct Content {
-    path: &'static str,
+    path: Cow<'static, str>,
+    /// What is asked for instead of being sent.
+    range: Option<HeaderValue>,
     media_type: &'static str,
     encoding: Option<HeaderValue>,
     /// Of JSON; chunks prove themselves.

@@ -23,7 +23,7 @@ use branchline_protocol::time::UnixMillis;
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::watch;
 
-use super::{Store, from_sql, set_setting, setting, to_sql};
+use super::{Store, from_sql, given, set_setting, setting, to_sql};
 
 #[cfg(test)]
 mod tests;
@@ -108,6 +108,7 @@ pub(super) fn apply(
                 files: sound(files),
             };
             keep_reply(connection, serial, event.position, &said)?;
+            given::keep(connection, serial, &said.files)?;
             make_room(connection, serial, limit_bytes)
         }
         EventBody::TicketMoved { ticket, state, .. } => {

@@ -139,6 +139,7 @@ impl Store {
             *known = policy;
             changed
         });
+        self.given.notify_one();
         Ok(())
     }
 }

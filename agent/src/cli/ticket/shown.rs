@@ -122,7 +122,8 @@ fn print_reply(reply: &Reply) {
     output::line(&output::safe(&head));
     output::line(&output::safe(&reply.text));
     for file in &reply.files {
-        let words = format!("   with {} ({})", file.name, output::size(file.size));
+        let size = output::size(file.size);
+        let words = format!("   with {} ({size}): `files get {}`", file.name, file.file);
         output::line(&output::safe(&words));
     }
 }
