@@ -11,6 +11,7 @@ mod failure;
 pub mod gate;
 mod origin;
 pub mod proxy;
+mod request_id;
 pub mod survey;
 mod tls;
 mod trouble;
@@ -217,7 +218,7 @@ impl Link {
     pub async fn feed(&self, cursor: Option<&str>, wait: Duration) -> Answer<FeedReply> {
         let after = cursor.unwrap_or_default();
         let path = format!("{FEED_PATH}?after={after}&wait={}", wait.as_secs());
-        self.answer(ANSWER_WITHIN + wait, |http| {
+        self.answer(FEED_PATH, ANSWER_WITHIN + wait, |http| {
             http.get(format!("{}{path}", self.server()))
         })
         .await
@@ -234,7 +235,7 @@ impl Link {
             is_compressed = true;
         }
         let sending = Duration::from_secs(body.len() as u64 / SLOWEST_BYTES_PER_SECOND);
-        self.answer(ANSWER_WITHIN + sending, |http| {
+        self.answer(path, ANSWER_WITHIN + sending, |http| {
             let request = http
                 .post(format!("{}{path}", self.server()))
                 .header(CONTENT_TYPE, "application/json")
@@ -251,22 +252,32 @@ impl Link {
 
     async fn answer<T: DeserializeOwned>(
         &self,
+        path: &str,
         within: Duration,
         request: impl FnOnce(&reqwest::Client) -> RequestBuilder,
     ) -> Answer<T> {
         let present = self.present();
+        let id = request_id::new();
         let request = request(&present.http)
             .header(VERSION_HEADER, PROTOCOL_VERSION)
+            .header(request_id::HEADER, &id)
             .header(ACCEPT_ENCODING, "zstd")
             .timeout(within);
         let through_proxy = self.way().route.proxy().is_some();
         match answer::receive(request, through_proxy).await {
-            Ok(received) => self.unless_of_before(received.into_answer(), present.generation),
+            Ok(received) => {
+                let (status, named) = received.named();
+                let answer = received.into_answer();
+                request_id::log(path, &id, Some(status), named.as_deref(), &answer);
+                self.unless_of_before(answer, present.generation)
+            }
             Err(failure) => {
                 if failure == Failure::OutsideValidity {
                     self.diagnose().await;
                 }
-                Answer::Outcome(self.failed(failure))
+                let answer = Answer::Outcome(self.failed(failure));
+                request_id::log(path, &id, None, None, &answer);
+                answer
             }
         }
     }

@@ -30,6 +30,7 @@ mod commands;
 mod console;
 mod files;
 mod fleet;
+mod giving;
 mod graphql;
 mod health;
 mod listener;
@@ -82,6 +83,14 @@ pub struct Bounds {
     pub proof_within: Duration,
     /// Files that are fetched at once.
     pub downloads: usize,
+    /// Files for replies that are taken at once.
+    pub uploads: usize,
+    /// Bytes of the largest.
+    pub upload_bytes: u64,
+    /// One that does not move on for so long is given up.
+    pub upload_stall: Duration,
+    /// The longest that one may take.
+    pub upload_within: Duration,
     /// How long an answer waits until the questions' answers know of what it did.
     pub shown_within: Duration,
 }
@@ -103,6 +112,12 @@ impl Default for Bounds {
             proof_within: Duration::from_secs(2),
             // Each holds two or three MiB.
             downloads: 32,
+            // Each holds some chunks.
+            uploads: 8,
+            // More than a manual or a driver; what is larger than the scanner takes must be released by hand.
+            upload_bytes: 256 * 1024 * 1024,
+            upload_stall: Duration::from_secs(30),
+            upload_within: Duration::from_secs(30 * 60),
             shown_within: Duration::from_secs(1),
         }
     }
@@ -136,6 +151,8 @@ pub struct Desk {
     turns: Arc<Semaphore>,
     /// Files that may still be fetched.
     downloads: Arc<Semaphore>,
+    /// Files for replies that may still be taken.
+    uploads: Arc<Semaphore>,
     /// What goes on behind an answer's head.
     tasks: TaskTracker,
     stopping: CancellationToken,
@@ -181,6 +198,7 @@ impl Desk {
             enrolling: around.enrolling,
             turns: Arc::new(Semaphore::new(bounds.requests)),
             downloads: Arc::new(Semaphore::new(bounds.downloads)),
+            uploads: Arc::new(Semaphore::new(bounds.uploads)),
             tasks: TaskTracker::new(),
             bounds,
             stopping,
@@ -193,6 +211,8 @@ impl Desk {
             .merge(support())
             .merge(administration())
             .route_layer(from_fn_with_state(self.clone(), around::in_turn))
+            // With a bound and a time of its own.
+            .route("/desk/v1/files", post(giving::take))
             .fallback(console::show)
             .method_not_allowed_fallback(async |method: Method, uri: Uri| {
                 problem::no_such_method(&method, &uri)
@@ -254,6 +274,7 @@ fn support() -> Router<Arc<Desk>> {
         .route("/desk/v1/live", get(live::open))
         .route("/desk/v1/tickets/{number}/commands", post(commands::give))
         .route("/desk/v1/files/{id}", get(files::content))
+        .route("/desk/v1/files/{id}/state", get(giving::state))
         .route("/desk/v1/files/{id}/release", post(files::let_go))
 }
 

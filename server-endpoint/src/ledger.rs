@@ -18,6 +18,7 @@ use branchline_protocol::time::UnixMillis;
 mod append;
 mod desk;
 mod files;
+mod giving;
 mod history;
 mod identity;
 mod operators;
@@ -37,6 +38,7 @@ pub use files::{
     Announce, Announced, ChunkPlace, ChunksKept, DedupScope, FileFilter, FileLedger, FileRecord,
     KeepChunks, KeptChunk, MoveFile, ObjectName, PlacedChunk, UploadBounds, Want,
 };
+pub use giving::{Abandoned, FileGiven, GIVEN_BYTES, GIVEN_FILES, GiveFile, GivenUp};
 pub use history::{History, HistoryEntry, HistoryLedger};
 pub use identity::{
     CERTIFICATES_KEPT, CertificateRecord, CertificateSerial, CertificateState, Enrol, Enrolled,

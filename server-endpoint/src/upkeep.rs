@@ -1,5 +1,5 @@
-//! What nobody asks for and must happen all the same: uploads that were abandoned expire, and objects of
-//! the vault that nobody uses are deleted. At start, then every hour.
+//! What nobody asks for and must happen all the same: uploads that were abandoned expire, files that central
+//! support gave and sent with no reply go, and objects of the vault that nobody uses are deleted. At start, then every hour.
 //!
 //! On the data's way: beside `ledger + vault`. Each step can be repeated, by several processes at once:
 //! the ledger decides what expires and what is used. An object becomes an orphan when a request ended
@@ -13,13 +13,15 @@ use branchline_protocol::time::UnixMillis;
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::{Ledger, LedgerError, now};
-use crate::vault::{Vault, VaultError};
+use crate::vault::{Shelf, Vault, VaultError};
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(3_600);
 /// How old an object without an owner must be: far beyond the time that any request may take, and the
 /// ledger any commit.
 const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3_600);
+/// How long a file that central support gave waits for the reply that it was for.
+const UNUSED_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// Objects that the ledger is asked about, or that are deleted, at once.
 const OBJECTS: usize = 500;
 
@@ -64,6 +66,11 @@ impl Upkeep {
             Ok(objects) => tracing::info!(objects, "deleted what abandoned uploads left"),
             Err(fault) => tracing::warn!(error = %fault, "expire abandoned uploads"),
         }
+        match self.abandon(at).await {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(files, "gave up files that no reply took"),
+            Err(fault) => tracing::warn!(error = %fault, "give up files that no reply took"),
+        }
         match self.collect(at).await {
             Ok(0) => {}
             Ok(objects) => tracing::info!(objects, "deleted objects that nobody uses"),
@@ -80,6 +87,23 @@ impl Upkeep {
             self.vault.delete_objects(some.to_vec()).await?;
         }
         Ok(objects.len())
+    }
+
+    async fn abandon(&self, at: UnixMillis) -> Result<usize, UpkeepError> {
+        let up = self
+            .ledger
+            .abandon_given(before(at, UNUSED_FOR), at)
+            .await?;
+        for some in up.objects.chunks(OBJECTS) {
+            self.vault.delete_objects(some.to_vec()).await?;
+        }
+        for root in up.files.iter().filter_map(|given| given.root) {
+            self.vault.discard(Shelf::Released, root).await?;
+            self.vault.discard(Shelf::Quarantine, root).await?;
+        }
+        let gone = up.files.iter().map(|given| given.file).collect();
+        self.ledger.forget_given(gone).await?;
+        Ok(up.files.len())
     }
 
     async fn collect(&self, at: UnixMillis) -> Result<usize, UpkeepError> {

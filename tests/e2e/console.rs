@@ -7,10 +7,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use branchline_agent_api::{AddComment, FileTicket};
+use branchline_agent_api::{AddComment, FileTicket, GivenState};
 use branchline_protocol::id::TicketNumber;
 use harness::clamd::{Clamd, INFECTED};
-use harness::processes::{Branch, Central, sandbox, succeeded, text, wait_for};
+use harness::processes::{Branch, Central, sandbox, succeeded, text, wait_for, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -80,6 +80,10 @@ impl World {
                 });
                 json!({})
             }
+            "branch_gets" => {
+                let held = self.branch_gets(&said("number"), &asked["names"]).await;
+                json!({ "held": held })
+            }
             "stop_central" => {
                 self.central.stop();
                 json!({})
@@ -90,6 +94,34 @@ impl World {
             }
             other => panic!("nothing is known of {other:?}"),
         }
+    }
+
+    /// What the branch holds of the files that came with the last answer, by these names, once it has them
+    /// and central is down.
+    async fn branch_gets(&mut self, number: &str, names: &Value) -> Vec<String> {
+        let number: TicketNumber = number.parse().expect("a number");
+        let client = self.branch.client();
+        let files = wait_until("the files at the branch", || async {
+            let ticket = client.ticket(&number).await.ok()?;
+            let files = ticket.replies.last()?.files.clone();
+            for file in &files {
+                let given = client.given(file.file).await.ok()?;
+                (given.state == GivenState::Here).then_some(())?;
+            }
+            Some(files)
+        })
+        .await;
+        self.central.stop();
+        let names = names.as_array().expect("names");
+        let held = names.iter().map(|name| {
+            let file = files.iter().find(|file| file.name == *name);
+            let id = file.expect("it came with the answer").file.to_string();
+            let to = self.sandbox.path().join(&id);
+            let path = to.to_str().expect("a plain path");
+            succeeded(&self.branch.cli(&["files", "get", &id, "--to", path]));
+            std::fs::read_to_string(&to).expect("read it")
+        });
+        held.collect()
     }
 
     fn branch_shows(&self, number: &str) -> String {
@@ -124,6 +156,7 @@ async fn drive(script: &str) {
         "url": format!("https://{}", world.central.desk),
         "operator": { "name": "paula", "password": world.password },
         "chromium": "/usr/bin/chromium",
+        "infected": text(&[b"an invoice with a ", INFECTED].concat()),
     });
     let mut command = Command::new("node");
     command
@@ -151,6 +184,11 @@ async fn drive(script: &str) {
 #[tokio::test]
 async fn console_shows_a_ticket_live_and_carries_the_answer_back() {
     drive("live.mjs").await;
+}
+
+#[tokio::test]
+async fn console_gives_files_with_a_reply_when_they_are_clean() {
+    drive("giving.mjs").await;
 }
 
 #[tokio::test]

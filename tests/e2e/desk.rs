@@ -8,7 +8,7 @@ use harness::tls;
 use serde_json::{Value, json};
 
 /// Somebody at the desk.
-struct Support<'a> {
+pub(super) struct Support<'a> {
     central: &'a Central,
     place: Place,
     /// How it proves itself.
@@ -17,7 +17,7 @@ struct Support<'a> {
 
 impl<'a> Support<'a> {
     /// A program that may do everything.
-    fn program(central: &'a Central) -> Self {
+    pub(super) fn program(central: &'a Central) -> Self {
         let mut args = vec!["api-token", "create", "tests"];
         for right in ["read", "reply", "release", "administer"] {
             args.extend(["--right", right]);
@@ -30,14 +30,14 @@ impl<'a> Support<'a> {
         }
     }
 
-    fn request(&self, method: &str, target: &str) -> Request {
+    pub(super) fn request(&self, method: &str, target: &str) -> Request {
         Request::new(method, target)
             .header("Host", &self.central.desk.to_string())
             .header(self.proof.0, &self.proof.1)
             .header("Branchline-Console", "1")
     }
 
-    fn ask(&self, request: &Request) -> Answer {
+    pub(super) fn ask(&self, request: &Request) -> Answer {
         request.ask(&self.place).expect("an answer")
     }
 
@@ -50,13 +50,30 @@ impl<'a> Support<'a> {
         answer["data"].clone()
     }
 
-    fn command(&self, number: &str, command: &Value) -> Answer {
+    /// Gives a file for a reply to this ticket.
+    pub(super) fn give(&self, number: &str, name: &str, content: &[u8]) -> Answer {
+        let target = format!("/desk/v1/files?ticket={number}&name={name}");
+        let request = self.request("POST", &target);
+        let request = request.header("Content-Type", "application/octet-stream");
+        self.ask(&request.body(content))
+    }
+
+    /// A file as central has it, once it is in this state.
+    pub(super) fn wait_given(&self, id: &str, state: &str) -> Value {
+        let target = format!("/desk/v1/files/{id}/state");
+        wait_for(state, || {
+            let shown = self.ask(&self.request("GET", &target)).json();
+            (shown["state"] == state).then_some(shown)
+        })
+    }
+
+    pub(super) fn command(&self, number: &str, command: &Value) -> Answer {
         let target = format!("/desk/v1/tickets/{number}/commands");
         self.ask(&self.request("POST", &target).json(command.to_string()))
     }
 
     /// The ticket, once it is there.
-    fn ticket(&self, number: &str) -> Value {
+    pub(super) fn ticket(&self, number: &str) -> Value {
         let question = format!(
             "{{ ticket(number: \"{number}\") {{ summary {{ state version }} files {{ id name state readable }} \
              timeline {{ kind said }} }} }}"
@@ -71,7 +88,7 @@ fn place(central: &Central) -> Place {
     Place::Tls(central.desk, tls::client(&central.anchors(), None))
 }
 
-fn command(word: u8, saw: &Value, rest: &Value) -> Value {
+pub(super) fn command(word: u8, saw: &Value, rest: &Value) -> Value {
     let mut command = rest.clone();
     command["id"] = json!(format!("01890000-0000-7000-8000-0000000000{word:02x}"));
     command["saw"] = json!(saw.as_f64().expect("a version") as u64);

@@ -186,10 +186,14 @@ const SERVER: &[(&str, &[&str])] = &[
             "hyper",
         ],
     ),
+    // Of inspection it knows the one way to read what was judged, for files on their way back.
     (
         "ingress",
         &[
-            "crate::inspection",
+            "Inspector",
+            "crate::inspection::Steps",
+            "crate::inspection::release(",
+            "sniff",
             "crate::cli",
             "crate::server",
             "rusqlite",

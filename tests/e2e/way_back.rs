@@ -2,6 +2,7 @@
 //! the link (P2, P10).
 
 mod files;
+mod given;
 
 use branchline_agent_api::{AddComment, TicketDetails};
 use branchline_protocol::desk::TicketState;

@@ -151,6 +151,8 @@ pub enum GivenState {
     Here,
     /// Central does not give it any more.
     Refused,
+    /// It was here, and made room for newer ones; given again, it comes again.
+    Gone,
 }
 
 /// Who says how fast files may go.

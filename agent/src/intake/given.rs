@@ -34,6 +34,7 @@ pub(super) async fn content(
         GivenState::Here => None,
         GivenState::Wanted => Some("it is not here yet; it comes by itself, when the link allows"),
         GivenState::Refused => Some("central does not give it any more"),
+        GivenState::Gone => Some("it made room for newer ones; ask central to give it again"),
     };
     if let Some(detail) = detail {
         return Err(Problem::new(ProblemKind::Conflict, detail).into());
@@ -71,6 +72,7 @@ async fn found(desk: &Desk, id: &str) -> Result<GivenFile, Refusal> {
         Standing::Wanted => GivenState::Wanted,
         Standing::Here => GivenState::Here,
         Standing::Refused => GivenState::Refused,
+        Standing::Gone => GivenState::Gone,
     };
     Ok(GivenFile { file, state })
 }

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::time::Duration;
 
+use branchline_protocol::exchange::{DIGEST_HEADER, body_digest};
 use branchline_protocol::limits;
 use branchline_protocol::outcome::{Failure, Heard, classify};
 use branchline_protocol::problem::Problem;
@@ -11,13 +12,17 @@ use http::header::{CONTENT_ENCODING, RETRY_AFTER};
 use reqwest::RequestBuilder;
 use serde::de::DeserializeOwned;
 
-use super::{Answer, failure};
+use super::{Answer, failure, request_id};
 
 /// An answer read whole.
 pub(super) struct Received {
     status: u16,
     retry_after: Option<Duration>,
     is_encoded: bool,
+    /// Under which central has the request.
+    id: Option<String>,
+    /// Of the body as central sent it, where that was said.
+    digest: Option<String>,
     body: Vec<u8>,
 }
 
@@ -57,12 +62,20 @@ impl Received {
     /// An answer of which only the head has come.
     pub(super) fn new(status: u16, headers: &HeaderMap) -> Self {
         let encoding = headers.get(CONTENT_ENCODING);
+        let digest = headers.get(DIGEST_HEADER);
         Self {
             status,
             retry_after: retry_after(headers),
             is_encoded: encoding.is_some_and(|value| value == "zstd"),
+            id: request_id::answered(headers),
+            digest: digest.and_then(|value| value.to_str().ok().map(str::to_owned)),
             body: Vec::new(),
         }
+    }
+
+    /// Its status, and under which id central has the request.
+    pub(super) fn named(&self) -> (u16, Option<String>) {
+        (self.status, self.id.clone())
     }
 
     /// The next bytes of its body.
@@ -82,12 +95,16 @@ impl Received {
         Ok(self)
     }
 
-    /// A part of a file; anything but exactly that is somebody else's answer.
+    /// A part of a file, as it left central; anything but exactly that is somebody else's answer, or was
+    /// bent on the way.
     pub(super) fn into_bytes(self) -> Answer<Vec<u8>> {
-        if self.status == 206 {
-            return Answer::Reply(self.body);
+        if self.status != 206 {
+            return self.into_outcome();
         }
-        self.into_outcome()
+        if self.digest.as_deref() != Some(&body_digest(&self.body)) {
+            return Answer::Outcome(classify(Heard::Failed(Failure::Interrupted)));
+        }
+        Answer::Reply(self.body)
     }
 
     pub(super) fn into_answer<T: DeserializeOwned>(self) -> Answer<T> {
@@ -161,6 +178,23 @@ mod tests {
         assert_eq!(retry_after(&headers), Some(Duration::ZERO));
         headers.insert(RETRY_AFTER, "soon".parse().unwrap());
         assert_eq!(retry_after(&headers), None);
+    }
+
+    #[test]
+    fn p4_a_part_that_is_not_what_was_sent_is_none() {
+        let part = |digest: Option<&str>, body: &[u8]| {
+            let mut headers = HeaderMap::new();
+            if let Some(digest) = digest {
+                headers.insert(DIGEST_HEADER, digest.parse().unwrap());
+            }
+            let mut received = Received::new(206, &headers);
+            received.take(body).unwrap();
+            matches!(received.into_bytes(), Answer::Reply(_))
+        };
+        let digest = body_digest(b"sent");
+        assert!(part(Some(&digest), b"sent"));
+        assert!(!part(Some(&digest), b"semt"));
+        assert!(!part(None, b"sent"));
     }
 
     #[test]

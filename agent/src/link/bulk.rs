@@ -36,6 +36,7 @@ use tokio::time::Instant;
 
 use super::answer::Received;
 use super::gate::Gate;
+use super::request_id;
 use super::{Answer, Link, ZSTD_LEVEL};
 use connection::Connection;
 use paced_body::PacedBody;
@@ -104,7 +105,9 @@ impl BulkLink {
             encoding = Some(HeaderValue::from_static("zstd"));
         }
         let content = Content {
+            id: request_id::new(),
             path: MANIFESTS_PATH.into(),
+            answer: 0,
             range: None,
             media_type: "application/json",
             encoding,
@@ -117,7 +120,9 @@ impl BulkLink {
     /// Sends chunks.
     pub async fn send_chunks(&self, body: ChunkBody) -> (Answer<ChunksReply>, Timing) {
         let content = Content {
+            id: request_id::new(),
             path: CHUNKS_PATH.into(),
+            answer: 0,
             range: None,
             media_type: branchline_protocol::frame::MEDIA_TYPE,
             encoding: None,
@@ -136,7 +141,9 @@ impl BulkLink {
     ) -> (Answer<Vec<u8>>, Timing) {
         let last = from.saturating_add(most as u64).saturating_sub(1);
         let content = Content {
+            id: request_id::new(),
             path: format!("{FILES_PATH}/{file}").into(),
+            answer: most as u64,
             range: HeaderValue::try_from(format!("bytes={from}-{last}")).ok(),
             media_type: "application/octet-stream",
             encoding: None,
@@ -178,10 +185,17 @@ impl BulkLink {
         }
         let answer = match received {
             Ok((received, generation)) => {
+                let (status, named) = received.named();
                 let answer = read(received);
+                let path = content.path.as_ref();
+                request_id::log(path, &content.id, Some(status), named.as_deref(), &answer);
                 self.shared.link.unless_of_before(answer, generation)
             }
-            Err(failure) => Answer::Outcome(self.shared.link.failed(failure)),
+            Err(failure) => {
+                let answer = Answer::Outcome(self.shared.link.failed(failure));
+                request_id::log(content.path.as_ref(), &content.id, None, None, &answer);
+                answer
+            }
         };
         (answer, timing)
     }
@@ -228,14 +242,17 @@ impl BulkLink {
         let started = Instant::now();
         let outcome = connection
             .exchange(request, &progress, |seen| {
-                patience.is_over(seen, bytes, self.distance())
+                patience.is_over(seen, bytes.max(content.answer), self.distance())
             })
             .await;
         timing.took = started.elapsed();
         timing.held = progress.held();
         match &outcome {
             Ok(_) => {
-                self.patience().answered(bytes, timing.took);
+                // What comes says nothing of how fast bodies go.
+                if content.answer == 0 {
+                    self.patience().answered(bytes, timing.took);
+                }
                 if progress.is_all_out() && connection.is_reusable() {
                     self.keep(connection);
                 }
@@ -255,6 +272,7 @@ impl BulkLink {
             .uri(content.path.as_ref())
             .header(HOST, self.shared.link.way().origin.authority())
             .header(VERSION_HEADER, PROTOCOL_VERSION)
+            .header(request_id::HEADER, &content.id)
             .header(ACCEPT_ENCODING, "zstd")
             .header(CONTENT_TYPE, content.media_type);
         if let Some(range) = &content.range {
@@ -273,7 +291,9 @@ impl BulkLink {
     #[cfg(test)]
     pub(super) async fn livez(&self) -> Result<(), Failure> {
         let content = Content {
+            id: request_id::new(),
             path: "/livez".into(),
+            answer: 0,
             range: None,
             media_type: "application/json",
             encoding: None,
@@ -342,7 +362,10 @@ impl BulkLink {
 }
 
 struct Content {
+    id: String,
     path: Cow<'static, str>,
+    /// Bytes that the answer may have, where they are what is asked for.
+    answer: u64,
     /// What is asked for instead of being sent.
     range: Option<HeaderValue>,
     media_type: &'static str,

@@ -107,8 +107,10 @@ pub(super) fn apply(
                 text: clipped(text, limits::TEXT_CHARS).to_owned(),
                 files: sound(files),
             };
-            keep_reply(connection, serial, event.position, &said)?;
-            given::keep(connection, serial, &said.files)?;
+            // Heard again, it gives nothing again.
+            if keep_reply(connection, serial, event.position, &said)? {
+                given::keep(connection, serial, &said.files)?;
+            }
             make_room(connection, serial, limit_bytes)
         }
         EventBody::TicketMoved { ticket, state, .. } => {
@@ -180,12 +182,13 @@ fn sound(files: &[OfferedFile]) -> Vec<OfferedFile> {
     named.collect()
 }
 
+/// Whether it is new.
 fn keep_reply(
     connection: &Connection,
     serial: u32,
     position: u64,
     reply: &Reply,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<bool> {
     // A list of plain fields, which serde can always write.
     let files = serde_json::to_string(&reply.files).unwrap_or_default();
     let bytes = ROW_BYTES + reply.by.len() + reply.text.len() + files.len();
@@ -204,7 +207,7 @@ fn keep_reply(
             files,
             to_sql(bytes as u64),
         ))
-        .map(|_| ())
+        .map(|kept| kept == 1)
 }
 
 /// The oldest go where there are too many: on this ticket, or in all.

@@ -2,6 +2,7 @@
 //!
 //! On the way back: feed → **store** → sync fetches them → local API. Invariants:
 //! - A file is known in the commit that keeps its reply.
+//! - They have a part of the quota for files; where it is full, the oldest make room, and say so.
 //! - Bytes lie in `given/` of the data folder: `ID.part` while they come, `ID` once the whole was proven by its
 //!   root and synced (P4). Only then is the file `here`, and nothing else is ever read out of it.
 //!
@@ -33,6 +34,8 @@ pub enum Standing {
     Here,
     /// Central does not give it any more.
     Refused,
+    /// It was here, and made room for newer ones.
+    Gone,
 }
 
 impl Standing {
@@ -41,6 +44,7 @@ impl Standing {
             Self::Wanted => "wanted",
             Self::Here => "here",
             Self::Refused => "refused",
+            Self::Gone => "gone",
         }
     }
 }
@@ -68,12 +72,25 @@ impl Store {
                     let standing = match row.get_ref(4)?.as_str()? {
                         "here" => Standing::Here,
                         "refused" => Standing::Refused,
+                        "gone" => Standing::Gone,
                         _ => Standing::Wanted,
                     };
                     Ok((file(row)?, standing))
                 })
                 .optional()?;
             Ok(found)
+        })
+        .await
+    }
+
+    /// The file that has been given longest of those that are here: ids follow the time.
+    pub async fn given_oldest(&self) -> Result<Option<FileId>, StoreError> {
+        self.read(|connection| {
+            let oldest = connection
+                .prepare_cached("SELECT id FROM given WHERE standing = 'here' ORDER BY id LIMIT 1")?
+                .query_row([], |row| row.get(0))
+                .optional()?;
+            Ok(oldest.map(FileId::from_bytes))
         })
         .await
     }
@@ -135,7 +152,8 @@ pub(super) fn keep(
         connection
             .prepare_cached(
                 "INSERT INTO given (id, serial, name, size, root) VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT (id) DO UPDATE SET standing = 'wanted' WHERE standing = 'refused'",
+                 ON CONFLICT (id) DO UPDATE SET standing = 'wanted'
+                     WHERE standing IN ('refused', 'gone')",
             )?
             .execute((
                 file.file.as_bytes(),

@@ -5,7 +5,7 @@
 //! yields to tickets and keeps to the rate that holds (P7). A part that came is kept; the next attempt goes on
 //! behind it. The whole is proven by its root before anybody may read it (P4).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::retry::RetryDelay;
 use crate::link::Answer;
-use crate::link::bulk::BulkLink;
+use crate::link::bulk::{BulkLink, probe};
 use crate::store::given::Standing;
 use crate::store::{Store, StoreError};
 
@@ -46,6 +46,8 @@ pub struct Fetching {
     retry: RetryDelay,
     refusals: u32,
     set_aside: HashMap<FileId, Instant>,
+    /// Files that once were not what they should be; forgotten when they are put aside or here.
+    began_anew: HashSet<FileId>,
 }
 
 /// Why a file is not here after an attempt.
@@ -54,8 +56,12 @@ enum Failed {
     After(Duration),
     /// Central does not give it any more.
     Refused,
-    /// Not now: no room, or what came is not the file.
+    /// Others must make room first.
+    NoRoom,
+    /// Not now: no room, or something that central does not say.
     Later(String),
+    /// What lies here is not the file, and was thrown away: it begins anew.
+    NotTheFile,
     /// The disk failed.
     Disk(io::Error),
     Store(StoreError),
@@ -77,6 +83,7 @@ impl Fetching {
             retry: RetryDelay::new(),
             refusals: 0,
             set_aside: HashMap::new(),
+            began_anew: HashSet::new(),
         }
     }
 
@@ -106,8 +113,15 @@ impl Fetching {
             }
         };
         let id = file.file;
-        match self.fetch(&file).await {
+        // While a file comes, the way is timed as it is while one goes, so that the gate yields (P7).
+        let timing = probe(self.link.clone());
+        let fetched = tokio::select! {
+            fetched = self.fetch(&file) => fetched,
+            () = timing => Err(Failed::After(LOOK_EVERY)),
+        };
+        match fetched {
             Ok(()) => {
+                self.began_anew.remove(&id);
                 tracing::info!(file = %id, bytes = file.size, "a file that central gave is here");
                 Duration::ZERO
             }
@@ -118,6 +132,16 @@ impl Fetching {
                 noted.map_or(LOOK_EVERY, |()| Duration::ZERO)
             }
             Err(Failed::Later(why)) => self.put_aside(id, &why),
+            Err(Failed::NoRoom) => self.put_aside(id, "there is no room for it"),
+            Err(Failed::NotTheFile) => {
+                let why = "what came is not the file that central named";
+                // Once it may have been this disk, or a part that a crash left half-written.
+                if self.began_anew.insert(id) {
+                    tracing::warn!(file = %id, why, "a file that central gave is fetched anew");
+                    return Duration::ZERO;
+                }
+                self.put_aside(id, why)
+            }
             Err(Failed::Disk(fault)) => self.put_aside(id, &fault.to_string()),
             Err(Failed::Store(fault)) => self.put_aside(id, &fault.to_string()),
         }
@@ -125,6 +149,7 @@ impl Fetching {
 
     fn put_aside(&mut self, file: FileId, why: &str) -> Duration {
         tracing::warn!(%file, why, "a file that central gave is fetched later");
+        self.began_anew.remove(&file);
         self.set_aside.insert(file, Instant::now() + SET_ASIDE);
         Duration::ZERO
     }
@@ -145,7 +170,14 @@ impl Fetching {
             let folder = self.store.given_folder();
             let (at_most, reserve) = self.store.given_bounds();
             let (path, size) = (part.clone(), file.size);
-            let mut have = blocking(move || begin(&folder, &path, size, at_most, reserve)).await?;
+            let mut have = loop {
+                let (folder, path) = (folder.clone(), path.clone());
+                let begun = blocking(move || begin(&folder, &path, size, at_most, reserve)).await;
+                match begun {
+                    Err(Failed::NoRoom) => self.make_room(file.file).await?,
+                    begun => break begun?,
+                }
+            };
             while have < file.size {
                 let bytes = self.fetch_part(file, have).await?;
                 let path = part.clone();
@@ -156,6 +188,24 @@ impl Fetching {
         blocking(move || finish(&from, &to, root)).await?;
         let noted = self.store.note_given(file.file, Standing::Here).await;
         noted.map_err(Failed::Store)
+    }
+
+    /// The oldest file gives way: noted first, so that nobody is told that it is here when it is not.
+    async fn make_room(&self, wanted: FileId) -> Result<(), Failed> {
+        let oldest = self.store.given_oldest().await.map_err(Failed::Store)?;
+        let Some(oldest) = oldest.filter(|oldest| *oldest != wanted) else {
+            let why = "files from central that are still on their way have all the room";
+            return Err(Failed::Later(why.into()));
+        };
+        tracing::info!(file = %oldest, r#for = %wanted, "a file from central makes room for another");
+        let noted = self.store.note_given(oldest, Standing::Gone).await;
+        noted.map_err(Failed::Store)?;
+        let path = self.store.given_path(oldest);
+        blocking(move || match std::fs::remove_file(path) {
+            Err(fault) if fault.kind() != io::ErrorKind::NotFound => Err(fault.into()),
+            _ => Ok(()),
+        })
+        .await
     }
 
     async fn fetch_part(&mut self, file: &OfferedFile, have: u64) -> Result<Vec<u8>, Failed> {
@@ -220,10 +270,12 @@ fn begin(folder: &Path, part: &Path, size: u64, at_most: u64, reserve: u64) -> R
         have = 0;
     }
     let rest = size - have;
+    if size > at_most {
+        let why = "it is larger than all the room that files from central have here";
+        return Err(Failed::Later(why.into()));
+    }
     if used.saturating_add(rest) > at_most {
-        return Err(Failed::Later(
-            "files from central have no more room here".into(),
-        ));
+        return Err(Failed::NoRoom);
     }
     let free = crate::platform::disk_free(part);
     if free.is_some_and(|free| free < reserve.saturating_add(rest)) {
@@ -251,9 +303,7 @@ fn finish(part: &PathBuf, whole: &PathBuf, root: Digest) -> Result<(), Failed> {
     if *hasher.finalize().as_bytes() != root.0 {
         drop(file);
         std::fs::remove_file(lies)?;
-        return Err(Failed::Later(
-            "what came is not the file that central named".into(),
-        ));
+        return Err(Failed::NotTheFile);
     }
     file.sync_all()?;
     if lies == part {
@@ -306,9 +356,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("other"), vec![0; 900]).unwrap();
         let part = folder.path().join("f.part");
-        let room = |size, reserve| begin(folder.path(), &part, size, 1_000, reserve).is_ok();
-        assert!(room(100, 0));
-        assert!(!room(101, 0));
-        assert!(!room(100, u64::MAX), "the reserve is for tickets");
+        let room = |size, reserve| match begin(folder.path(), &part, size, 1_000, reserve) {
+            Ok(_) => "there is",
+            Err(Failed::NoRoom) => "others must go",
+            Err(_) => "never",
+        };
+        assert_eq!(room(100, 0), "there is");
+        assert_eq!(room(101, 0), "others must go");
+        assert_eq!(room(1_001, 0), "never");
+        assert_eq!(room(100, u64::MAX), "never", "the reserve is for tickets");
     }
 }

@@ -21,8 +21,7 @@ type Presence =
   | { at: "away"; fault: Fault }
   | { at: "desk"; start: StartAnswer };
 
-/** `takesFiles`: central takes files for replies. It has no way for them yet. */
-export function App({ takesFiles = false }: { takesFiles?: boolean }) {
+export function App() {
   const { w } = useSpeech();
   const [presence, setPresence] = useState<Presence>({ at: "asking" });
   const enter = useCallback(async () => {
@@ -58,12 +57,7 @@ export function App({ takesFiles = false }: { takesFiles?: boolean }) {
       return <SignIn again={presence.again} onSignedIn={() => void enter()} />;
     case "desk":
       return (
-        <DeskProvider
-          key={presence.start.me.name}
-          start={presence.start}
-          takesFiles={takesFiles}
-          onSignedOut={leave}
-        >
+        <DeskProvider key={presence.start.me.name} start={presence.start} onSignedOut={leave}>
           <Frame>
             <Page me={presence.start.me.name} />
           </Frame>

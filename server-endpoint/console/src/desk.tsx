@@ -51,8 +51,6 @@ export interface Desk {
   people: string[];
   categories: Category[];
   tally: StartAnswer["tally"];
-  /** Central takes files for replies. */
-  takesFiles: boolean;
   inbox: InboxStore;
   said: string;
   /** Says something to eyes and screen readers alike. */
@@ -80,12 +78,11 @@ export function useChanges(then: ChangeListener): void {
 
 export function DeskProvider(props: {
   start: StartAnswer;
-  takesFiles: boolean;
   onSignedOut: () => void;
   children: ReactNode;
   open?: () => WebSocket;
 }) {
-  const { start, takesFiles, onSignedOut, open } = props;
+  const { start, onSignedOut, open } = props;
   const { w } = useSpeech();
   const [behindSince, setBehindSince] = useState(start.freshness.behindSince);
   const [tally, setTally] = useState(start.tally);
@@ -167,7 +164,6 @@ export function DeskProvider(props: {
       people,
       categories,
       tally,
-      takesFiles,
       inbox,
       said,
       say,
@@ -191,7 +187,6 @@ export function DeskProvider(props: {
       people,
       categories,
       tally,
-      takesFiles,
       inbox,
       said,
       say,

@@ -4,7 +4,7 @@ import userEvent from "@testing-library/user-event";
 import { vi } from "vitest";
 import { App } from "../src/app.tsx";
 import { type Language, Speaking } from "../src/words/index.tsx";
-import type { MockDesk } from "./mock.ts";
+import { type MockDesk, MockUpload } from "./mock.ts";
 
 export function openConsole(desk: MockDesk, hash = "", language: Language = "en") {
   vi.stubGlobal("fetch", desk.fetch);
@@ -17,10 +17,19 @@ export function openConsole(desk: MockDesk, hash = "", language: Language = "en"
       }
     },
   );
+  vi.stubGlobal(
+    "XMLHttpRequest",
+    class {
+      constructor() {
+        // biome-ignore lint/correctness/noConstructorReturn: it stands in for an XMLHttpRequest
+        return new MockUpload(desk);
+      }
+    },
+  );
   location.hash = hash;
   render(
     <Speaking first={language}>
-      <App takesFiles />
+      <App />
     </Speaking>,
   );
   return userEvent.setup();

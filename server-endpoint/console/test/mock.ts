@@ -40,6 +40,10 @@ export class MockDesk {
   position = 100;
   sockets = new Set<MockSocket>();
   subscribedAfter: number[] = [];
+  /** What central says of files when it is asked, by id. */
+  verdicts = new Map<string, { state: string; detail?: string }>();
+  /** Files on their way up, newest last. */
+  uploads: MockUpload[] = [];
 
   addTicket(given: Partial<Summary> & { number: string }, more: Partial<MockTicket> = {}): MockTicket {
     this.position += 1;
@@ -190,7 +194,11 @@ export class MockDesk {
     if (this.failing) return problem(this.failing);
     const command = /^tickets\/([^/]+)\/commands$/.exec(path);
     if (command) return this.#command(decodeURIComponent(command[1] ?? ""), body);
-    if (path.startsWith("files?")) return json({ id: "f-up", state: "clean" });
+    const asked = /^files\/([^/]+)\/state$/.exec(path);
+    if (asked) {
+      const verdict = this.verdicts.get(asked[1] ?? "");
+      return verdict ? json({ id: asked[1], ...verdict }) : problem({ status: 404, type: "not-found" });
+    }
     if (method === "POST" && path.endsWith("/tokens"))
       return json({ token: "branchline-1.eyJob3N0Ijoic3VwcG9ydC5leGFtcGxlLm9yZyJ9.Zk3mUo2vQxw9r7yT" });
     if (method === "POST" && path.startsWith("operators"))
@@ -222,6 +230,63 @@ export class MockDesk {
       this.say(ticket, { kind: "ASSIGNED", said: String(body.to ?? "") });
     } else this.say(ticket, { kind: "MOVED", said: String(body.to ?? "") });
     return json({ version: ticket.summary.version });
+  }
+}
+
+/** A file on its way up: an XMLHttpRequest as far as the console uses one, which the test moves. */
+export class MockUpload {
+  readonly upload: { onprogress: ((event: { loaded: number; total: number }) => void) | null } = {
+    onprogress: null,
+  };
+  onload: (() => void) | null = null;
+  onerror: (() => void) | null = null;
+  onabort: (() => void) | null = null;
+  ontimeout: (() => void) | null = null;
+  timeout = 0;
+  status = 0;
+  responseText = "";
+  address = "";
+  stopped = false;
+  readonly headers: Record<string, string> = {};
+  readonly #desk: MockDesk;
+
+  constructor(desk: MockDesk) {
+    this.#desk = desk;
+  }
+
+  open(_method: string, address: string): void {
+    this.address = address;
+  }
+
+  setRequestHeader(name: string, value: string): void {
+    this.headers[name] = value;
+  }
+
+  getResponseHeader(name: string): string | null {
+    return name === "content-type" ? "application/problem+json" : null;
+  }
+
+  send(): void {
+    this.#desk.uploads.push(this);
+  }
+
+  abort(): void {
+    this.stopped = true;
+    this.onabort?.();
+  }
+
+  went(part: number): void {
+    this.upload.onprogress?.({ loaded: part * 100, total: 100 });
+  }
+
+  taken(id: string, name: string): void {
+    this.answer(201, { id, name, size: 1, state: "received" });
+  }
+
+  answer(status: number, said: unknown): void {
+    this.status = status;
+    this.responseText = JSON.stringify(said);
+    this.onload?.();
   }
 }
 

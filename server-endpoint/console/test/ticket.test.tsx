@@ -1,11 +1,10 @@
 // A ticket: what is written is never lost, notes are never mistaken for replies, and data is never markup.
-import { act, fireEvent, screen, waitFor, within } from "@testing-library/react";
+import { act, screen, waitFor, within } from "@testing-library/react";
 import { expect, test } from "vitest";
 import { heading, openConsole } from "./console.tsx";
 import { MockDesk } from "./mock.ts";
 
 const PATH = "#/tickets/LYN-000001";
-const composer = () => screen.findByRole("region", { name: "Answer" });
 
 function desk(): MockDesk {
   const desk = new MockDesk();
@@ -193,15 +192,4 @@ test("a merged ticket leads to the one that goes on, and takes nothing", async (
 test("an unknown number is said to be unknown", async () => {
   openConsole(desk(), "#/tickets/XXX-000099");
   await heading("There is nothing here");
-});
-
-test("files are uploaded, and their ids go with the reply", async () => {
-  const central = desk();
-  const user = openConsole(central, PATH);
-  await user.type(await screen.findByRole("textbox", { name: "Reply to LYN" }), "See the manual");
-  const picker = (await composer()).querySelector('input[type="file"]') as HTMLInputElement;
-  fireEvent.change(picker, { target: { files: [new File(["x"], "manual.pdf")] } });
-  await screen.findByText("Clean");
-  await user.click(screen.getByRole("button", { name: "Send" }));
-  await waitFor(() => expect(central.commands[0]).toMatchObject({ kind: "reply", files: ["f-up"] }));
 });

@@ -256,6 +256,15 @@ impl Desk {
         Err(Refusal::from(fault).since(self.away_since()))
     }
 
+    /// Asks once more, at the end of what takes long, whether this one may still do it.
+    pub(super) async fn still_may(&self, who: &Who, right: Right) -> Result<(), Refusal> {
+        match self.caller(&who.credential, true).await? {
+            Some(caller) if caller.may(right) => Ok(()),
+            Some(_) => Err(refuse(self, who, right)),
+            None => Err(Refusal::new(Kind::Unauthenticated, "the session has ended")),
+        }
+    }
+
     /// Since when the ledger has not answered, as far as is known.
     pub(super) fn away_since(&self) -> Option<UnixMillis> {
         let behind = self.model.freshness().borrow().behind_since;

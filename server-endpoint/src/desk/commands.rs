@@ -37,7 +37,7 @@ enum Wanted {
     Reply {
         /// What to say.
         text: String,
-        /// Files that central has clean or released.
+        /// Files of the ticket's branch, or given for it, that central has clean or released.
         #[serde(default)]
         #[schema(value_type = Vec<String>)]
         files: Vec<FileId>,

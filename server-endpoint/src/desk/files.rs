@@ -29,6 +29,7 @@ use super::said::{Named, Said};
 use crate::inspection::released::{Content, READ_BYTES, ReadFault};
 use crate::inspection::{Decided, Fault, ReleaseFault, release};
 use crate::ledger::{Ledger, Right};
+use crate::vault::VaultError;
 
 /// Parts of one file that wait to be sent.
 const READ_AHEAD: usize = 1;
@@ -51,6 +52,10 @@ impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Ledger(fault) => fault.into(),
+            Fault::Vault(VaultError::Full(_)) => {
+                let detail = "central's disk has no room for files; central's IT must make some";
+                Self::new(Kind::StoreFull, detail)
+            }
             Fault::Vault(fault) => {
                 tracing::error!(error = %fault, "the vault did not answer the desk");
                 let detail = "central's vault does not answer just now; try again later";

@@ -4,7 +4,7 @@
 
 use utoipa::OpenApi;
 
-use super::{commands, files, fleet, graphql, health, metrics, people, session};
+use super::{commands, files, fleet, giving, graphql, health, metrics, people, session};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,6 +24,8 @@ use super::{commands, files, fleet, graphql, health, metrics, people, session};
         commands::give,
         files::content,
         files::let_go,
+        giving::take,
+        giving::state,
         fleet::catalogue,
         fleet::change_catalogue,
         fleet::set_bandwidth,

@@ -26,6 +26,7 @@ use crate::testing::{TestAgent, authority};
 use crate::vault::FsVault;
 
 mod commands;
+mod giving;
 mod live;
 mod outage;
 mod questions;
@@ -118,6 +119,11 @@ impl World {
 
     /// Reached in this way.
     fn reached(way: Way) -> Self {
+        Self::within(way, Bounds::default())
+    }
+
+    /// Reached in this way, and with these bounds.
+    fn within(way: Way, bounds: Bounds) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Arc::new(SqliteLedger::open(&folder.path().join("ledger.db")).unwrap());
         let around = Surroundings {
@@ -131,7 +137,7 @@ impl World {
             },
         };
         let stopping = CancellationToken::new();
-        let desk = Desk::new(around, Bounds::default(), stopping.clone());
+        let desk = Desk::new(around, bounds, stopping.clone());
         let tasks = TaskTracker::new();
         let tended = desk.clone();
         tasks.spawn(async move { tended.tend().await });

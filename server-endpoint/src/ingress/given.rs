@@ -10,6 +10,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use branchline_protocol::exchange::{DIGEST_HEADER, body_digest};
 use branchline_protocol::id::FileId;
 use branchline_protocol::limits::FILE_PART_BYTES;
 use branchline_protocol::problem::ProblemKind;
@@ -41,6 +42,7 @@ pub(super) async fn part(
     let bytes = content.read(from, most).await?;
     let last = from.saturating_add(bytes.len() as u64).saturating_sub(1);
     let range = format!("bytes {from}-{last}/{}", offered.size);
+    let digest = body_digest(&bytes);
     let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     let headers = response.headers_mut();
@@ -48,6 +50,9 @@ pub(super) async fn part(
     headers.insert(CONTENT_TYPE, octets);
     if let Ok(range) = HeaderValue::try_from(range) {
         headers.insert(CONTENT_RANGE, range);
+    }
+    if let Ok(digest) = HeaderValue::try_from(digest) {
+        headers.insert(DIGEST_HEADER, digest);
     }
     Ok(response)
 }

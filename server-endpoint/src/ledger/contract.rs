@@ -14,6 +14,7 @@ pub(crate) mod bringing;
 pub(crate) mod certificates;
 pub(crate) mod desk;
 pub(crate) mod desk_settings;
+pub(crate) mod giving;
 pub(crate) mod joining;
 pub(crate) mod judging;
 mod model;
@@ -113,6 +114,13 @@ macro_rules! contract_tests {
             a_command_that_breaks_a_rule_is_refused_by_field,
             whoever_takes_up_a_new_ticket_opens_it,
             p5_a_reply_gives_only_files_that_are_clean_or_released);
+        $crate::ledger::contract::contract_tests!($make, giving:
+            p5_a_file_from_central_is_judged_before_a_reply_carries_it,
+            a_file_goes_to_its_own_tickets_branch_alone,
+            what_central_gives_is_nothing_that_a_branch_finds,
+            what_breaks_a_rule_is_not_given,
+            p8_whoever_sends_nothing_gives_no_more,
+            a_file_that_no_reply_took_is_given_up);
         $crate::ledger::contract::contract_tests!($make, desk_settings:
             the_catalogue_reaches_every_branch,
             a_catalogue_that_no_answer_could_carry_is_refused,

@@ -12,7 +12,7 @@ use branchline_protocol::id::{BranchCode, CommandId, FileId, TicketNumber};
 use branchline_protocol::operation::{FieldFault, Priority};
 use branchline_protocol::time::UnixMillis;
 
-use super::{Deed, OperatorName, Pending};
+use super::{Deed, FileGiven, GiveFile, GivenUp, OperatorName, Pending};
 
 /// Something to be done to a ticket.
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ pub enum Change {
     Reply {
         /// At most [`branchline_protocol::limits::TEXT_CHARS`].
         text: String,
-        /// Files that central has clean or released; at most
+        /// Files of the ticket's branch, or given for it, that central has clean or released; at most
         /// [`branchline_protocol::limits::REPLY_FILES`].
         files: Vec<FileId>,
         /// Where the ticket stands after it, if elsewhere. An answer to a new ticket opens it.
@@ -119,6 +119,27 @@ pub trait DeskLedger: Send + Sync {
     /// A file that went with a reply to this branch, as it was offered; `None` where it did not. Whether it
     /// may still be read is the file's own state to say.
     fn offered(&self, branch: BranchCode, file: FileId) -> Pending<'_, Option<OfferedFile>>;
+
+    /// Whether this one may give a file of so many bytes for a reply to this ticket, asked before they
+    /// come; else what [`DeskLedger::give_file`] would answer.
+    fn may_give(
+        &self,
+        ticket: TicketNumber,
+        by: String,
+        bytes: u64,
+    ) -> Pending<'_, Option<FileGiven>>;
+
+    /// Takes a file for a reply, whose bytes are durable in the vault: from now on it is inspection's.
+    /// Nothing of it is in a feed before a reply carries it. On the bulk lane.
+    fn give_file(&self, give: GiveFile) -> Pending<'_, FileGiven>;
+
+    /// Gives up files that were given before `before` and that no reply took; they expire, with their
+    /// events, which no feed has. Answers with what may be deleted; after a crash it is asked again, and
+    /// answers with what is left to do.
+    fn abandon_given(&self, before: UnixMillis, at: UnixMillis) -> Pending<'_, GivenUp>;
+
+    /// These were given up, and their bytes are deleted.
+    fn forget_given(&self, files: Vec<FileId>) -> Pending<'_, ()>;
 
     /// What branches file by; serial 0 before anybody said something of it.
     fn catalogue(&self) -> Pending<'_, Catalogue>;

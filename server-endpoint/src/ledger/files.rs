@@ -16,6 +16,17 @@ use super::{Deed, Pending};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectName(pub Uuid);
 
+impl ObjectName {
+    /// A name that no other process gives out: a UUIDv7, so that names sort by their time.
+    pub fn new(at: UnixMillis) -> Self {
+        let mut random = [0; 10];
+        // Should there be no randomness, the vault refuses a name that is taken.
+        let _ = getrandom::fill(&mut random);
+        let millis = u64::try_from(at.0).unwrap_or_default();
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+    }
+}
+
 /// Where a chunk's bytes lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChunkPlace {
@@ -146,9 +157,9 @@ pub struct FileRecord {
     pub ticket: TicketId,
     /// The ticket's number at central.
     pub number: TicketNumber,
-    /// The agent that attached it.
-    pub agent: AgentId,
-    /// That agent's branch.
+    /// The agent that attached it; `None` where central gives it.
+    pub agent: Option<AgentId>,
+    /// That agent's branch, or the branch that it is for.
     pub branch: BranchCode,
     /// As given at the branch; made safe by whoever shows or stores it.
     pub name: String,
@@ -156,7 +167,7 @@ pub struct FileRecord {
     pub size: u64,
     /// BLAKE3 of the whole.
     pub root: Digest,
-    /// When it was attached, by the branch's clock.
+    /// When it was attached, by the branch's clock, or by central's where central gives it.
     pub attached_at: LocalTime,
     /// Who attached it.
     pub reporter: String,

@@ -13,7 +13,7 @@ use harness::raw_http::{Answer, Request};
 const MB: usize = 1_000_000;
 
 /// Bytes that no compression and no deduplication makes less.
-fn noise(path: &Path, bytes: usize) -> Vec<u8> {
+pub(super) fn noise(path: &Path, bytes: usize) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(7);
     let content: Vec<u8> = std::iter::repeat_with(|| random.u8(..))
         .take(bytes)
@@ -42,7 +42,7 @@ fn give(central: &Central, number: &str, file: FileId) {
     succeeded(&central.cli(&["tickets", "reply", number, "Read this.", "--file", &id]));
 }
 
-async fn wait_here(branch: &Branch, file: FileId) {
+pub(super) async fn wait_here(branch: &Branch, file: FileId) {
     wait_until("the file", || async {
         let given = branch.client().given(file).await.ok()?;
         (given.state == GivenState::Here).then_some(())
@@ -50,7 +50,7 @@ async fn wait_here(branch: &Branch, file: FileId) {
     .await;
 }
 
-fn part_of(branch: &Branch, file: FileId) -> PathBuf {
+pub(super) fn part_of(branch: &Branch, file: FileId) -> PathBuf {
     branch.data().join("given").join(format!("{file}.part"))
 }
 
@@ -116,7 +116,7 @@ async fn p4_a_given_file_comes_whole_through_kills_on_both_sides_and_is_read_off
     assert!(!other.exists());
 }
 
-fn ask(central: &Central, who: &Member, file: FileId, range: &str) -> Answer {
+pub(super) fn ask(central: &Central, who: &Member, file: FileId, range: &str) -> Answer {
     let mut request = Request::new("GET", &format!("/v1/files/{file}"))
         .header(VERSION_HEADER, &PROTOCOL_VERSION.to_string());
     if !range.is_empty() {
@@ -144,8 +144,6 @@ async fn p5_a_file_is_given_to_its_branch_alone_and_only_while_it_is_readable() 
         404,
         "not offered yet, to its own branch"
     );
-    let before = central.cli(&["tickets", "show", &number, "--json"]);
-    succeeded(&before);
     give(&central, &number, file);
     let part = ask(&central, &own, file, "bytes=10-29");
     assert_eq!((part.status, part.body.as_slice()), (206, &content[10..30]));

@@ -8,6 +8,7 @@ use branchline_protocol::id::{Digest, FileId};
 use serde_json::value::RawValue;
 
 use super::*;
+use crate::store::given::Standing;
 use crate::store::tests::{ROOMY, id, open, ticket};
 use crate::store::{LEAST_LIMIT_BYTES, StoreSettings};
 
@@ -135,6 +136,57 @@ async fn what_central_said_is_there_offline_and_once() {
     assert_eq!(policy.rate, Some(Rate::Bytes(32_000)));
     let list = store.tickets(None, 10).await.unwrap().tickets;
     assert_eq!(list[0].state, TicketState::Waiting);
+}
+
+#[tokio::test]
+async fn files_that_come_with_answers_are_fetched_once_and_again_only_when_given_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), ROOMY);
+    ticket(&store, 1).await;
+    let file = |n: u8, size| OfferedFile {
+        file: FileId::from_bytes([n; 16]),
+        name: format!("{n}.pdf"),
+        size,
+        root: Digest([n; 32]),
+    };
+    let with = |word: u8, given: &[OfferedFile]| {
+        let mut body = reply(word, 1, "see here");
+        if let EventBody::ReplyAdded { files, .. } = &mut body {
+            files.extend_from_slice(given);
+        }
+        body
+    };
+    let [large, small] = [file(1, 900), file(2, 9)];
+    let first = [with(1, &[large.clone(), small.clone()])];
+    store.apply_feed(page(1, false, &first)).await.unwrap();
+    let wanted = async || store.given_wanted(9).await.unwrap();
+    assert_eq!(
+        wanted().await,
+        [small.clone(), large.clone()],
+        "small ones first"
+    );
+    for given in [&large, &small] {
+        store.note_given(given.file, Standing::Here).await.unwrap();
+    }
+    assert_eq!(store.given_oldest().await.unwrap(), Some(large.file));
+    store.note_given(large.file, Standing::Gone).await.unwrap();
+    assert_eq!(store.given_oldest().await.unwrap(), Some(small.file));
+    // Heard again, and given again.
+    store.apply_feed(page(1, true, &first)).await.unwrap();
+    assert_eq!(wanted().await, []);
+    let again = [with(2, &[large.clone(), small.clone()])];
+    store.apply_feed(page(2, false, &again)).await.unwrap();
+    assert_eq!(wanted().await, std::slice::from_ref(&large));
+    store
+        .note_given(large.file, Standing::Refused)
+        .await
+        .unwrap();
+    let known = store.given(large.file).await.unwrap();
+    assert_eq!(known, Some((large, Standing::Refused)));
+    assert_eq!(
+        store.given(FileId::from_bytes([9; 16])).await.unwrap(),
+        None
+    );
 }
 
 #[tokio::test]

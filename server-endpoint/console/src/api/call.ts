@@ -1,4 +1,4 @@
-// The only place that calls the desk: REST for commands, GraphQL for questions. Cookies carry the session;
+// The place that calls the desk: REST for commands, GraphQL for questions; files go by `upload.ts`. Cookies carry the session;
 // the header says that it is this page which asks, and no other site.
 import { asFault, Fault, faultOf, faultOfErrors } from "./fault.ts";
 import { documents, type Questions } from "./generated.ts";
@@ -7,8 +7,6 @@ import { isAbsent } from "./presence.ts";
 const BASE = "/desk/v1/";
 /** Nobody waits longer for an answer. */
 const PATIENCE_MS = 30_000;
-/** A file on its way up may take its time. */
-const UPLOAD_PATIENCE_MS = 30 * 60_000;
 
 let whenSignedOut: () => void = () => {};
 
@@ -17,8 +15,8 @@ export function onSignedOut(then: () => void): void {
   whenSignedOut = then;
 }
 
-async function send(path: string, init: RequestInit, patience: number): Promise<Response> {
-  const limit = AbortSignal.timeout(patience);
+async function send(path: string, init: RequestInit): Promise<Response> {
+  const limit = AbortSignal.timeout(PATIENCE_MS);
   const signal = init.signal ? AbortSignal.any([init.signal, limit]) : limit;
   let answer: Response;
   try {
@@ -54,7 +52,7 @@ export async function rest<Answer = unknown>(
     init.body = JSON.stringify(body);
     init.headers = { "Content-Type": "application/json" };
   }
-  const answer = await send(path, init, PATIENCE_MS);
+  const answer = await send(path, init);
   const said = await answer.text();
   if (!said) return undefined as Answer;
   try {
@@ -62,17 +60,6 @@ export async function rest<Answer = unknown>(
   } catch {
     throw new Fault({ status: 0, type: "no-answer", detail: "not JSON" });
   }
-}
-
-/** A file for a reply, as it is. */
-export async function upload(file: File): Promise<{ id: string; state: string }> {
-  const init: RequestInit = {
-    method: "POST",
-    body: file,
-    headers: { "Content-Type": "application/octet-stream" },
-  };
-  const answer = await send(`files?name=${encodeURIComponent(file.name)}`, init, UPLOAD_PATIENCE_MS);
-  return (await answer.json()) as { id: string; state: string };
 }
 
 /** One of the questions in questions.graphql. */
@@ -87,7 +74,7 @@ export async function ask<Name extends keyof Questions>(
     headers: { "Content-Type": "application/json" },
   };
   if (signal) init.signal = signal;
-  const answer = await send("graphql", init, PATIENCE_MS);
+  const answer = await send("graphql", init);
   let said: { data?: unknown; errors?: unknown };
   try {
     said = (await answer.json()) as { data?: unknown; errors?: unknown };

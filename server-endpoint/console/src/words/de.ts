@@ -251,6 +251,10 @@ export const de: Words = {
     sendNote: "Notiz behalten",
     attach: "Dateien anfügen",
     attached: "Dateien zum Senden",
+    dropHere: "oder hier ablegen",
+    tooManyFiles: (most: number, n: number) =>
+      `Eine Antwort nimmt höchstens ${most} Dateien; ${some(n, "# wurde", "# wurden")} weggelassen.`,
+    uploadingFile: (name: string) => `${name} wird hochgeladen`,
     uploading: "Wird hochgeladen…",
     checking: "Wird geprüft, bevor sie gesendet werden darf",
     uploadFailed: "Nicht hochgeladen",

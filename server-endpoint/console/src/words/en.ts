@@ -260,6 +260,10 @@ export const en = {
     sendNote: "Keep note",
     attach: "Add files",
     attached: "Files to send",
+    dropHere: "or drop them here",
+    tooManyFiles: (most: number, n: number) =>
+      `A reply takes ${most} files at most; ${some(n, "# was", "# were")} left out.`,
+    uploadingFile: (name: string) => `Uploading ${name}`,
     uploading: "Uploading…",
     checking: "Being checked before it may be sent",
     uploadFailed: "Not uploaded",

@@ -253,6 +253,10 @@ export const fr: Words = {
     sendNote: "Garder la note",
     attach: "Joindre des fichiers",
     attached: "Fichiers à envoyer",
+    dropHere: "ou les déposer ici",
+    tooManyFiles: (most: number, n: number) =>
+      `Une réponse prend ${most} fichiers au plus ; ${some(n, "# a été laissé", "# ont été laissés")} de côté.`,
+    uploadingFile: (name: string) => `Envoi de ${name} au central`,
     uploading: "Envoi au central…",
     checking: "Contrôlé avant de pouvoir être envoyé",
     uploadFailed: "Non transmis",

@@ -228,8 +228,11 @@ fn move_file(
     };
     let ticket: Option<i64> = connection
         .prepare_cached("UPDATE files SET state = ?2, detail = ?3 WHERE id = ?1 RETURNING ticket")?
-        .query_row(params![file, state.word(), detail], |row| row.get(0))
+        .query_row(params![file, state.word(), &detail], |row| row.get(0))
         .optional()?;
+    connection
+        .prepare_cached("UPDATE reply_files SET state = ?2, detail = ?3 WHERE id = ?1")?
+        .execute(params![file, state.word(), detail])?;
     // Nobody has to have seen it before answering: the version stays, as it does in the ledger.
     if let Some(ticket) = ticket {
         changed(connection, entry, ticket)?;

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::ReadModelError;
 
 /// Of the tables below, and of what is written into them. A file of another version is not read.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 const TABLES: &str = "
     CREATE TABLE self (
@@ -94,8 +94,12 @@ const TABLES: &str = "
         id BLOB NOT NULL,
         name TEXT NOT NULL,
         size INTEGER NOT NULL,
+        -- What became of one that central gave, since it was offered; NULL: nothing.
+        state TEXT,
+        detail TEXT,
         PRIMARY KEY (ticket, position, place)
     ) WITHOUT ROWID, STRICT;
+    CREATE INDEX reply_files_by_id ON reply_files (id);
 
     -- Tickets of each branch in each state.
     CREATE TABLE tally (

@@ -141,9 +141,10 @@ fn files_of(
 ) -> Result<Vec<FileView>, ReadModelError> {
     let sql = match entry.kind.as_str() {
         "file" => "SELECT id, name, size, state, detail FROM files WHERE ticket = ?1 AND file = ?2",
-        // A file that no branch attached was judged before it was offered.
+        // A file that no branch attached was judged before it was offered, and may have been again since.
         "reply" => {
-            "SELECT given.id, given.name, given.size, coalesce(state, 'clean'), detail
+            "SELECT given.id, given.name, given.size, coalesce(files.state, given.state, 'clean'),
+                 coalesce(files.detail, given.detail)
              FROM reply_files AS given LEFT JOIN files ON files.id = given.id
              WHERE given.ticket = ?1 AND position = ?2 ORDER BY place"
         }

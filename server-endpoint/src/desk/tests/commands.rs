@@ -11,7 +11,7 @@ fn id(word: u8) -> String {
     Uuid::from_bytes([1, 0x89, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, word]).to_string()
 }
 
-async fn version(world: &World, cookie: &str, number: &str) -> Value {
+pub(super) async fn version(world: &World, cookie: &str, number: &str) -> Value {
     let question = format!("{{ ticket(number: \"{number}\") {{ summary {{ version }} }} }}");
     let seen = world.data(cookie, &question).await;
     let seen = seen["ticket"]["summary"]["version"].as_f64().unwrap();

@@ -28,6 +28,18 @@ fn routes() -> Vec<(Method, &'static str, Value, Option<Right>)> {
             Value::Null,
             Some(Read),
         ),
+        (
+            Method::GET,
+            "/desk/v1/files/01890000-0000-7000-8000-000000000000/state",
+            Value::Null,
+            Some(Read),
+        ),
+        (
+            post.clone(),
+            "/desk/v1/files?ticket=LYN-000001&name=x",
+            json!({}),
+            Some(Reply),
+        ),
         (Method::GET, "/desk/v1/catalogue", Value::Null, Some(Read)),
         (
             post.clone(),

@@ -132,7 +132,7 @@ impl Taking {
         let object = match &mut self.object {
             Some(object) => object,
             object => {
-                let name = new_name();
+                let name = ObjectName::new(now());
                 let writing = self.ingress.vault.begin_object(name).await;
                 object.insert(Object {
                     name,
@@ -212,13 +212,4 @@ impl Taking {
     fn except(&mut self, frame: u32, fault: FrameRefusal) {
         self.exceptions.push(FrameException { frame, fault });
     }
-}
-
-/// A name that no other process gives out: a UUIDv7, so that names sort by their time.
-fn new_name() -> ObjectName {
-    let mut random = [0; 10];
-    // Should there be no randomness, the vault refuses a name that is taken.
-    let _ = getrandom::fill(&mut random);
-    let millis = u64::try_from(now().0).unwrap_or_default();
-    ObjectName(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
 }

@@ -21,6 +21,10 @@ macro_rules! no_identities {
         $crate::ingress::tests::no_identities::no_identities!(desk $ledger, $answer;
             command(_: Command) -> Commanded;
             offered(_: BranchCode, _: FileId) -> Option<OfferedFile>;
+            may_give(_: TicketNumber, _: String, _: u64) -> Option<FileGiven>;
+            give_file(_: GiveFile) -> FileGiven;
+            abandon_given(_: UnixMillis, _: UnixMillis) -> GivenUp;
+            forget_given(_: Vec<FileId>) -> ();
             catalogue() -> Catalogue;
             change_catalogue(_: Catalogue, _: Deed) -> CatalogueChange;
             bandwidths() -> Vec<(BranchCode, String)>;
@@ -30,7 +34,12 @@ macro_rules! no_identities {
     (desk $ledger:ty, $answer:expr; $($verb:ident($($arg:tt: $of:ty),*) -> $gives:ty;)*) => {
         const _: () = {
             use branchline_protocol::desk::{Catalogue, OfferedFile};
-            use $crate::ledger::{CatalogueChange, Command, Commanded, Deed, DeskLedger, Pending};
+            use branchline_protocol::id::TicketNumber;
+            use branchline_protocol::time::UnixMillis;
+            use $crate::ledger::{
+                CatalogueChange, Command, Commanded, Deed, DeskLedger, FileGiven, GiveFile, GivenUp,
+                Pending,
+            };
             impl DeskLedger for $ledger {
                 $(fn $verb(&self, $($arg: $of),*) -> Pending<'_, $gives> { ($answer)(self) })*
             }

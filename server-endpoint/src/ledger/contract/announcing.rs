@@ -41,7 +41,7 @@ pub(crate) async fn attaching_makes_a_file_that_waits(ledger: &impl Ledger) {
         ("f.pdf", "j.martin")
     );
     assert_eq!(found.attached_at.to_string(), FILED_AT);
-    assert_eq!(found.agent, agent.id);
+    assert_eq!(found.agent, Some(agent.id));
     assert_eq!(
         (&found.branch, &found.number),
         (&agent.branch, &agent.number(1))

@@ -56,7 +56,7 @@ pub(crate) async fn done(
 }
 
 /// The field whose rule it breaks.
-async fn refused(
+pub(crate) async fn refused(
     ledger: &impl Ledger,
     word: &str,
     ticket: &TicketNumber,

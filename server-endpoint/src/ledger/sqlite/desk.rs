@@ -10,10 +10,15 @@
 //! - The serials of catalogue and bandwidths grow in the commit that tells them to branches.
 
 use branchline_protocol::desk::{Catalogue, OfferedFile};
-use branchline_protocol::id::{BranchCode, FileId};
+use branchline_protocol::id::{BranchCode, FileId, TicketNumber};
+use branchline_protocol::time::UnixMillis;
 
 use super::SqliteLedger;
-use crate::ledger::{CatalogueChange, Command, Commanded, Deed, DeskLedger, Pending};
+use super::files::giving;
+use crate::ledger::{
+    CatalogueChange, Command, Commanded, Deed, DeskLedger, FileGiven, GiveFile, GivenUp,
+    LedgerError, Pending,
+};
 
 mod commands;
 mod deciding;
@@ -30,6 +35,27 @@ impl DeskLedger for SqliteLedger {
 
     fn offered(&self, branch: BranchCode, file: FileId) -> Pending<'_, Option<OfferedFile>> {
         self.read(move |connection| commands::offered(connection, &branch, file))
+    }
+
+    fn may_give(
+        &self,
+        ticket: TicketNumber,
+        by: String,
+        bytes: u64,
+    ) -> Pending<'_, Option<FileGiven>> {
+        self.read(move |connection| giving::hindrance(connection, &ticket, &by, bytes))
+    }
+
+    fn give_file(&self, give: GiveFile) -> Pending<'_, FileGiven> {
+        self.write_bulk(move |connection| giving::give(connection, &give))
+    }
+
+    fn abandon_given(&self, before: UnixMillis, at: UnixMillis) -> Pending<'_, GivenUp> {
+        Box::pin(self.abandon_in_steps(before, at))
+    }
+
+    fn forget_given(&self, files: Vec<FileId>) -> Pending<'_, ()> {
+        self.write_bulk(move |connection| giving::forget(connection, &files))
     }
 
     fn catalogue(&self) -> Pending<'_, Catalogue> {
@@ -53,5 +79,25 @@ impl DeskLedger for SqliteLedger {
         self.change(move |connection| {
             settings::set_bandwidth(connection, &branch, rate.as_deref(), &deed)
         })
+    }
+}
+
+impl SqliteLedger {
+    async fn abandon_in_steps(
+        &self,
+        before: UnixMillis,
+        at: UnixMillis,
+    ) -> Result<GivenUp, LedgerError> {
+        let mut up = GivenUp::default();
+        let mut next = Some(());
+        while next.is_some() {
+            let step = self
+                .write_bulk(move |connection| giving::abandon(connection, before, at))
+                .await?;
+            up.objects.extend(step.freed);
+            next = step.next;
+        }
+        up.files = self.read(giving::abandoned).await?;
+        Ok(up)
     }
 }

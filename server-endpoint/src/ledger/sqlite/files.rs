@@ -25,6 +25,7 @@ use crate::ledger::{
 
 mod announce;
 mod chunks;
+pub(super) mod giving;
 mod losses;
 mod manifests;
 mod moving;

@@ -7,7 +7,7 @@ import { useDesk } from "../../desk.tsx";
 import { type Draft, keepDraft, keptDraft } from "../../kept.ts";
 import { faultWords } from "../../parts/fault-words.ts";
 import { useSpeech } from "../../words/index.tsx";
-import { AttachedList, useAttachments } from "./attachments.tsx";
+import { AttachedList, useAttachments, useDropping } from "./attachments.tsx";
 import { entryWords } from "./timeline.tsx";
 import type { TicketDesk, TicketView } from "./use-ticket.ts";
 
@@ -39,7 +39,8 @@ export function Composer(props: {
   const [mode, setMode] = useState<Mode>(draft.note && !draft.reply ? "note" : "reply");
   const [fault, setFault] = useState("");
   const [conflict, setConflict] = useState<Conflict | null>(null);
-  const attachments = useAttachments();
+  const attachments = useAttachments(number);
+  const dropping = useDropping(attachments, mode === "reply");
   const field = useRef<HTMLTextAreaElement>(null);
   const alert = useRef<HTMLDivElement>(null);
   const fieldId = useId();
@@ -92,7 +93,7 @@ export function Composer(props: {
     : undefined;
 
   return (
-    <section className={`composer ${mode}`} aria-label={w.ticket.compose}>
+    <section className={`composer ${mode}`} aria-label={w.ticket.compose} {...dropping.handlers}>
       <fieldset className="modes">
         <legend className="unseen">{w.ticket.mode}</legend>
         {(["reply", "note"] as const).map((each) => (
@@ -146,7 +147,7 @@ export function Composer(props: {
           {fault}
         </p>
       )}
-      {mode === "reply" && desk.takesFiles && <AttachedList attachments={attachments} />}
+      {mode === "reply" && <AttachedList attachments={attachments} over={dropping.over} />}
       <div className="composer-foot">
         <span className="soft small">{text ? w.ticket.draftKept : ""}</span>
         <span className="actions">

@@ -18,7 +18,7 @@ export function Files({ files }: { files: readonly Attached[] }) {
   );
 }
 
-const HELD: ReadonlySet<string> = new Set(["held", "too-large", "too_large"]);
+export const HELD: ReadonlySet<string> = new Set(["held", "too-large", "too_large"]);
 
 function FileLine({ file }: { file: Attached }) {
   const { w, size } = useSpeech();
@@ -57,7 +57,13 @@ function FileLine({ file }: { file: Attached }) {
   );
 }
 
-function ReleaseDialog({ file, onClose }: { file: Attached; onClose: () => void }) {
+export function ReleaseDialog({
+  file,
+  onClose,
+}: {
+  file: Pick<Attached, "id" | "name">;
+  onClose: () => void;
+}) {
   const { w } = useSpeech();
   const desk = useDesk();
   const [reason, setReason] = useState("");

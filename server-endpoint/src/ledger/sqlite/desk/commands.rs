@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::deciding::{self, Decided};
 use super::ticket::{Cause, Ticket};
 use crate::ledger::sqlite::columns::{self, to_integer, unfit};
+use crate::ledger::sqlite::files::giving;
 use crate::ledger::{Change, Command, Commanded, LedgerError};
 
 /// What the digest of a command is over besides its parts, so that it is no other digest.
@@ -135,7 +136,7 @@ fn offer(
     connection
         .prepare_cached("INSERT OR IGNORE INTO offered (branch, file, offer) VALUES (?1, ?2, ?3)")?
         .execute(params![branch.as_str(), file.file.as_bytes(), text])?;
-    Ok(())
+    giving::mark_offered(connection, file.file)
 }
 
 pub(super) fn offered(

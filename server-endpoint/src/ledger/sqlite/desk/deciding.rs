@@ -113,7 +113,7 @@ fn reply(
     {
         return Ok(Err(fault));
     }
-    let offered = match offers(connection, files)? {
+    let offered = match offers(connection, ticket, files)? {
         Ok(offered) => offered,
         Err(fault) => return Ok(Err(fault)),
     };
@@ -131,6 +131,7 @@ fn reply(
 /// What is offered of these files, which central must have judged harmless (P5).
 fn offers(
     connection: &Connection,
+    ticket: &Ticket,
     files: &[FileId],
 ) -> Result<Result<Vec<OfferedFile>, FieldFault>, LedgerError> {
     if files.len() > limits::REPLY_FILES {
@@ -144,8 +145,10 @@ fn offers(
         if offered.iter().any(|before| before.file == *id) {
             return wrong("stands there twice");
         }
-        let Some(record) = reading::file(connection, *id)? else {
-            return wrong("is no file that central has");
+        // Another branch's file is as good as none, whoever asks: what it sent is not for others.
+        let record = reading::file(connection, *id)?;
+        let Some(record) = record.filter(|record| record.branch == *ticket.branch()) else {
+            return wrong("is no file of this ticket's branch, and none that was given for it");
         };
         if !matches!(record.state, FileState::Clean | FileState::Released { .. }) {
             let fault = format!(

@@ -21,7 +21,7 @@ pub(in crate::ledger::sqlite) struct Ticket {
     pub(super) row: i64,
     pub(super) id: TicketId,
     pub(super) number: TicketNumber,
-    pub(super) state: TicketState,
+    pub(in crate::ledger::sqlite) state: TicketState,
     pub(super) version: u64,
     pub(super) assignee: Option<String>,
     merged_into: Option<i64>,
@@ -46,7 +46,7 @@ fn is_for_branch(body: &EventBody) -> bool {
 }
 
 impl Ticket {
-    pub(super) fn by_number(
+    pub(in crate::ledger::sqlite) fn by_number(
         connection: &Connection,
         number: &TicketNumber,
     ) -> Result<Option<Self>, LedgerError> {
@@ -105,7 +105,7 @@ impl Ticket {
         self.row
     }
 
-    pub(super) fn branch(&self) -> &BranchCode {
+    pub(in crate::ledger::sqlite) fn branch(&self) -> &BranchCode {
         &self.number.branch
     }
 

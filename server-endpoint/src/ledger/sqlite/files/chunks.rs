@@ -13,7 +13,7 @@ use rusqlite::{CachedStatement, Connection, params};
 use super::rows::{self, FileRow};
 use super::{objects, states};
 use crate::ledger::sqlite::columns;
-use crate::ledger::{ChunksKept, KeepChunks, KeptChunk, LedgerError, Want};
+use crate::ledger::{ChunksKept, KeepChunks, KeptChunk, LedgerError, ObjectName, Want};
 
 /// A chunk's row as it concerns one agent.
 struct Named {
@@ -136,6 +136,37 @@ pub(super) fn keep(
         finish(connection, keep, agent, file, &mut kept)?;
     }
     Ok(kept)
+}
+
+/// Gives every chunk of a file whose chunks are its own alone its place in one object.
+pub(super) fn keep_own(
+    connection: &Connection,
+    file: &FileRow,
+    object: ObjectName,
+    chunks: &[KeptChunk],
+) -> Result<(), LedgerError> {
+    let mut find = connection.prepare_cached(
+        "SELECT chunk, object IS NOT NULL FROM chunks WHERE hash = ?1 AND size = ?2 AND scope = ?3",
+    )?;
+    let mut files = HashMap::new();
+    for kept in chunks {
+        let (hash, size) = (kept.chunk.hash().0, kept.chunk.size());
+        let (chunk, is_held): (i64, bool) = find
+            .query_row(params![hash, size, file.scope], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+        // The file has it in an earlier place, too.
+        if is_held {
+            continue;
+        }
+        let object = objects::add_to(connection, object, 1)?;
+        give_place(connection, chunk, object, kept)?;
+        tell_files(connection, chunk, size, &mut files)?;
+    }
+    for file in files.values() {
+        file.save(connection)?;
+    }
+    Ok(())
 }
 
 fn give_place(

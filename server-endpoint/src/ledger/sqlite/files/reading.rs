@@ -5,6 +5,7 @@ use branchline_protocol::frame::Encoding;
 use branchline_protocol::id::{AgentId, BranchCode, ChunkHash, FileId, TicketId};
 use branchline_protocol::manifest::ChunkRef;
 use branchline_protocol::operation::Body;
+use branchline_protocol::time::{LocalTime, UnixMillis};
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use uuid::Uuid;
 
@@ -15,11 +16,13 @@ use crate::ledger::{ChunkPlace, FileFilter, FileRecord, LedgerError, ObjectName,
 const RECORD_COLUMNS: &str = "files.id, tickets.branch, tickets.ordinal, tickets.serial, \
      tickets.suffix, filing.id, agents.id, files.branch, files.root, files.state, \
      files.detail, files.state_since, files.version, files.sniffed, files.disguised, \
-     files.announced_bytes - files.missing_bytes, files.count, files.trouble, attaching.bytes";
-const RECORD_TABLES: &str = "files JOIN agents USING (agent)
-     JOIN tickets ON tickets.operation = files.ticket
+     files.announced_bytes - files.missing_bytes, files.count, files.trouble, attaching.bytes, \
+     files.size, given.name, given.by, given.at";
+const RECORD_TABLES: &str = "files JOIN tickets ON tickets.operation = files.ticket
      JOIN operations AS filing ON filing.operation = files.ticket
-     JOIN operations AS attaching ON attaching.operation = files.file";
+     LEFT JOIN agents USING (agent)
+     LEFT JOIN operations AS attaching ON attaching.operation = files.file
+     LEFT JOIN given ON given.file = files.file";
 
 pub(in crate::ledger::sqlite) fn file(
     connection: &Connection,
@@ -29,7 +32,7 @@ pub(in crate::ledger::sqlite) fn file(
     Ok(found.into_iter().next())
 }
 
-/// The files of a ticket by its row, in the order of attaching.
+/// The files that a branch attached to a ticket, by its row, in the order of attaching.
 pub(in crate::ledger::sqlite) fn of_ticket(
     connection: &Connection,
     ticket: i64,
@@ -37,7 +40,7 @@ pub(in crate::ledger::sqlite) fn of_ticket(
 ) -> Result<Vec<FileRecord>, LedgerError> {
     records(
         connection,
-        "files.ticket = ?1 ORDER BY files.file LIMIT ?2",
+        "files.ticket = ?1 AND given.file IS NULL ORDER BY files.file LIMIT ?2",
         params![ticket, to_integer(most as u64)],
     )
 }
@@ -133,23 +136,20 @@ fn records(
 }
 
 fn record(row: &Row<'_>) -> Result<FileRecord, LedgerError> {
-    let operation = columns::operation(row, 18)?;
-    let Body::FileAttached(attached) = operation.body else {
-        return Err(unfit("a file's attaching"));
-    };
+    let origin = origin(row)?;
     let state: FileState =
         states::from_columns(row.get_ref(9)?.as_str().unwrap_or_default(), row.get(10)?)?;
     Ok(FileRecord {
         id: FileId::from_bytes(row.get(0)?),
         ticket: TicketId::from_bytes(row.get(5)?),
         number: columns::number(row, 1)?,
-        agent: AgentId::from_bytes(row.get(6)?),
+        agent: row.get::<_, Option<[u8; 16]>>(6)?.map(AgentId::from_bytes),
         branch: columns::branch(row, 7)?,
-        name: attached.name,
-        size: attached.size,
+        name: origin.name,
+        size: origin.size,
         root: columns::digest(row, 8)?,
-        attached_at: operation.at,
-        reporter: operation.by.user,
+        attached_at: origin.at,
+        reporter: origin.by,
         state,
         state_since: columns::millis(row, 11)?,
         version: columns::count(row, 12)?,
@@ -161,6 +161,38 @@ fn record(row: &Row<'_>) -> Result<FileRecord, LedgerError> {
             .map(|count| whole(count, "a count"))
             .transpose()?,
         trouble: row.get(17)?,
+    })
+}
+
+/// Who made the file known, and as what.
+struct Origin {
+    name: String,
+    size: u64,
+    at: LocalTime,
+    by: String,
+}
+
+fn origin(row: &Row<'_>) -> Result<Origin, LedgerError> {
+    if let Some(name) = row.get(20)? {
+        return Ok(Origin {
+            name,
+            size: columns::count(row, 19)?,
+            at: LocalTime {
+                millis: UnixMillis(row.get(22)?),
+                offset_minutes: 0,
+            },
+            by: row.get(21)?,
+        });
+    }
+    let operation = columns::operation(row, 18)?;
+    let Body::FileAttached(attached) = operation.body else {
+        return Err(unfit("a file's attaching"));
+    };
+    Ok(Origin {
+        name: attached.name,
+        size: attached.size,
+        at: operation.at,
+        by: operation.by.user,
     })
 }
 

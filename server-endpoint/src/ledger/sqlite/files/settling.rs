@@ -18,11 +18,11 @@ const STEP_PLACES: u32 = 2_048;
 const STEP_PLACES_BACK: u32 = 512;
 
 /// What one step freed, and whether there is more to do.
-pub(super) struct Step<N> {
+pub(in crate::ledger::sqlite) struct Step<N> {
     /// Objects in which no chunk lies any more.
-    pub(super) freed: Vec<ObjectName>,
+    pub(in crate::ledger::sqlite) freed: Vec<ObjectName>,
     /// From where to go on.
-    pub(super) next: Option<N>,
+    pub(in crate::ledger::sqlite) next: Option<N>,
 }
 
 /// How far a file is settled.

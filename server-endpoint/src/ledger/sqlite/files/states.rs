@@ -8,6 +8,7 @@ use branchline_protocol::file::FileState;
 use branchline_protocol::time::UnixMillis;
 use rusqlite::{Connection, params};
 
+use super::giving;
 use super::rows::FileRow;
 use crate::ledger::LedgerError;
 use crate::ledger::sqlite::columns::{to_integer, unfit};
@@ -84,13 +85,15 @@ pub(super) fn enter(
     connection
         .prepare_cached(
             "INSERT INTO events (at, branch, operation, ticket, for_feed, kind, body)
-             VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute(params![
             at.0,
             file.branch.as_str(),
             file.row,
             file.ticket,
+            // What central gives, a branch hears of with the reply.
+            !giving::is_given(file.row),
             kind,
             body.get()
         ])?;

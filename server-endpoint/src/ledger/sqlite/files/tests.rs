@@ -125,6 +125,18 @@ async fn files_do_as_the_reference_does() {
     }
 }
 
+/// Files from central stand in the same tables; whatever becomes of them leaves those in order.
+#[tokio::test]
+async fn files_from_central_leave_everything_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE_NAME);
+    let ledger = SqliteLedger::open(&path).unwrap();
+    contract::giving::a_file_that_no_reply_took_is_given_up(&ledger).await;
+    let settings = branchline_durable_sqlite::Settings::default();
+    let rows = branchline_durable_sqlite::open_reader(&path, &settings).unwrap();
+    nothing_contradicts_itself(&rows);
+}
+
 /// Everything that is counted or kept twice, compared with what it is made of.
 fn nothing_contradicts_itself(rows: &rusqlite::Connection) {
     for contradiction in [
