@@ -4,6 +4,7 @@ mod desk;
 mod files;
 mod identity;
 mod outbox;
+mod service;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ pub use desk::Desk;
 pub use files::{Deduplicate, Files, Scanner};
 pub use identity::{Authority, Ingress, Tls, check_url, is_proxy_name};
 pub use outbox::Target;
+pub use service::Service;
 
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "server.toml";
@@ -95,6 +97,27 @@ pub const TEMPLATE: &str = "\
 # `branchline-server cert issue-proxy` gave them.
 # proxies = []
 
+[service]
+# By when tickets are to be answered and done, in business hours. Without [[service.goals]] nothing is due.
+# Whoever changes this restarts the server; tickets that are there already are counted again.
+# The time zone of the hours, and the hours; days on which nobody works: \"2026-12-24\", \"12-25\" (every year).
+# zone = \"UTC\"
+# hours = [\"Mon-Fri 08:00-17:00\"]
+# holidays = []
+
+# What is overdue counts from when central \"received\" a ticket, or from when the branch \"filed\" it. A
+# ticket's page shows both.
+# counts_from = \"received\"
+
+# The first goal that fits a ticket's priority and category counts; one that names neither fits all.
+# [[service.goals]]
+# priority = \"urgent\"    (no default)
+# category = \"till\"    (no default)
+# first_answer = \"30m\"    (no default)
+# resolution = \"4h\"    (no default)
+# Whether nights, week-ends and holidays count, too.
+# around_the_clock = false    (no default)
+
 # Outside systems that are told what happens, by signed letters (Standard Webhooks); one [[outbox]] each.
 # [[outbox]]
 # name = \"monitoring\"    (no default)
@@ -140,6 +163,8 @@ pub struct Config {
     pub authority: Authority,
     /// Who may stand between.
     pub ingress: Ingress,
+    /// By when tickets are to be answered and done.
+    pub service: Service,
     /// Who outside is told what happens.
     pub outbox: Vec<Target>,
     drain_seconds: u64,
@@ -178,6 +203,7 @@ struct File {
     tls: Tls,
     authority: Authority,
     ingress: Ingress,
+    service: Service,
     outbox: Vec<Target>,
 }
 
@@ -193,6 +219,7 @@ impl Default for File {
             tls: Tls::default(),
             authority: Authority::default(),
             ingress: Ingress::default(),
+            service: Service::default(),
             outbox: Vec::new(),
         }
     }
@@ -218,6 +245,7 @@ impl Config {
             tls: file.tls,
             authority: file.authority,
             ingress: file.ingress,
+            service: file.service,
             outbox: file.outbox,
             drain_seconds: file.drain_seconds,
         })
@@ -257,6 +285,7 @@ fn parse(text: &str) -> Result<File, String> {
     file.tls.check()?;
     file.authority.check()?;
     file.ingress.check()?;
+    file.service.goals()?;
     outbox::check(&file.outbox)?;
     if file.drain_seconds > DRAIN_MOST_SECONDS {
         return Err(format!(
@@ -293,9 +322,10 @@ mod tests {
         assert_eq!(written.tls, defaults.tls);
         assert_eq!(written.authority, defaults.authority);
         assert_eq!(written.ingress, defaults.ingress);
+        assert_eq!(written.service, defaults.service);
         assert_eq!(defaults.files, Files::default());
         let settings = spelled_out.lines().filter(|line| line.contains(" = "));
-        assert_eq!(settings.count(), 16);
+        assert_eq!(settings.count(), 20);
     }
 
     #[test]

@@ -20,7 +20,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::authority::Authority;
 use crate::authority::operators::Operators;
-use crate::ledger::{DeskLedger, HistoryLedger, Ledger, LedgerError, OperatorLedger};
+use crate::inspection::ScannerWatch;
+use crate::ledger::{DeskLedger, HistoryLedger, Ledger, LedgerError, OperatorLedger, OutboxLedger};
 use crate::vault::Vault;
 
 mod around;
@@ -54,9 +55,9 @@ use read_model::ReadModel;
 pub use listener::accept_until;
 
 /// The ledger, with every verb that the desk uses.
-pub trait DeskStore: Ledger + OperatorLedger + HistoryLedger + DeskLedger {}
+pub trait DeskStore: Ledger + OperatorLedger + HistoryLedger + DeskLedger + OutboxLedger {}
 
-impl<T: Ledger + OperatorLedger + HistoryLedger + DeskLedger> DeskStore for T {}
+impl<T: Ledger + OperatorLedger + HistoryLedger + DeskLedger + OutboxLedger> DeskStore for T {}
 
 /// What the desk allows; the defaults are for production, tests take smaller ones.
 #[derive(Debug, Clone)]
@@ -147,6 +148,8 @@ pub struct Desk {
     bounds: Bounds,
     /// How agents are asked to join.
     enrolling: Enrolling,
+    /// What is watched besides.
+    watched: Watched,
     /// Requests that may still be begun.
     turns: Arc<Semaphore>,
     /// Files that may still be fetched.
@@ -170,6 +173,17 @@ pub struct Surroundings {
     pub way: Way,
     /// How agents are asked to join.
     pub enrolling: Enrolling,
+    /// What is watched besides.
+    pub watched: Watched,
+}
+
+/// Parts of central of which the desk's figures tell.
+#[derive(Debug, Clone, Default)]
+pub struct Watched {
+    /// How the virus scanner does.
+    pub scanner: ScannerWatch,
+    /// Names of the outbox's targets.
+    pub targets: Vec<String>,
 }
 
 /// What enrolment tokens say.
@@ -196,6 +210,7 @@ impl Desk {
             schema: graphql::schema(),
             way: around.way,
             enrolling: around.enrolling,
+            watched: around.watched,
             turns: Arc::new(Semaphore::new(bounds.requests)),
             downloads: Arc::new(Semaphore::new(bounds.downloads)),
             uploads: Arc::new(Semaphore::new(bounds.uploads)),

@@ -38,6 +38,7 @@ use body::{BodyBudget, Reading};
 use bulk::{ControlWork, Gate};
 use bulletin::Bulletin;
 use refusal::Refusal;
+use refused::Refused;
 use vault_health::VaultHealth;
 use visitors::Visitors;
 
@@ -60,6 +61,7 @@ mod operations;
 mod peer;
 mod probe;
 mod refusal;
+mod refused;
 mod renewal;
 mod revocations;
 mod submission;
@@ -174,6 +176,8 @@ pub struct Ingress {
     control: ControlWork,
     gate: Gate,
     vault_health: VaultHealth,
+    /// Agents that were refused of late.
+    refused: Refused,
     bulletin: Bulletin,
     /// What must not be broken off when its caller goes away.
     tasks: TaskTracker,
@@ -205,6 +209,7 @@ impl Ingress {
             control: ControlWork::default(),
             gate: Gate::new(&bounds.bulk),
             vault_health: VaultHealth::default(),
+            refused: Refused::default(),
             bounds,
             bulletin: Bulletin::default(),
             tasks: TaskTracker::new(),

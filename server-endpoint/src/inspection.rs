@@ -30,6 +30,7 @@ mod proof;
 mod recovery;
 mod release;
 pub mod released;
+mod scanner_watch;
 mod sniff;
 mod steps;
 mod verdict;
@@ -41,6 +42,7 @@ pub use inspector::Inspector;
 pub use pauses::Pauses;
 pub use proof::{Proof, prove};
 pub use release::{Decided, ReleaseFault, release};
+pub use scanner_watch::{ScannerWatch, Scanning};
 pub use steps::{Scanner, Steps};
 
 /// Why a step could not be made; it is made again later.

@@ -54,8 +54,8 @@ pub use outbox::{
     DEAD_LETTERS_MOST, DeadLetter, LETTERS_PAGE, Letter, LetterPage, OutboxLedger, TargetState,
 };
 pub use records::{
-    AgentRecord, Answer, BranchRecord, Comment, Contact, HeldOperation, NewAgent, StreamRecord,
-    TICKET_FILES, TicketFile, TicketFilter, TicketRow,
+    AgentRecord, Answer, BranchRecord, Comment, Contact, HeldOperation, NewAgent, RefusedAgent,
+    StreamRecord, TICKET_FILES, TicketFile, TicketFilter, TicketRow,
 };
 pub use trail::{Actor, Deed, TRAIL_GENESIS, TrailCheck, TrailEntry, TrailFault, TrailFilter};
 

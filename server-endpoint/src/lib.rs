@@ -24,6 +24,7 @@ pub mod ledger;
 pub mod outbox;
 mod request_id;
 pub mod server;
+pub mod service;
 mod upkeep;
 pub mod vault;
 

@@ -16,13 +16,14 @@ use tokio_util::task::TaskTracker;
 use crate::authority::{self, Authority, AuthorityError};
 use crate::config::{self, Config, Deduplicate, Files};
 use crate::desk::read_model::{self, ReadModel, ReadModelError};
-use crate::desk::{self, Desk, Enrolling, Surroundings};
+use crate::desk::{self, Desk, Enrolling, Surroundings, Watched};
 use crate::ingress::{Bounds, Door, Ingress, Way, accept_until};
 use crate::inspection::clamd::{Clamd, Patience};
 use crate::inspection::{Inspector, Pauses, Scanner, Steps};
 use crate::ledger::sqlite::{self, SqliteLedger};
 use crate::ledger::{DedupScope, Ledger, LedgerError, OutboxLedger, UploadBounds};
 use crate::outbox;
+use crate::service::Goals;
 use crate::upkeep::Upkeep;
 use crate::vault::{self, FsVault, Vault};
 
@@ -62,6 +63,8 @@ pub struct Server {
     store: Option<Arc<SqliteLedger>>,
     /// Outside systems that are told what happens.
     outbox: Vec<config::Target>,
+    /// What tickets are counted by.
+    goals: Goals,
     read_model: PathBuf,
     url: String,
     ledger: Arc<dyn Ledger>,
@@ -133,6 +136,8 @@ impl Server {
             desk: None,
             store: Some(ledger.clone()),
             outbox: config.outbox.clone(),
+            // The file was read by the same rules.
+            goals: config.service.goals().unwrap_or_default(),
             read_model: config.data_dir.join(read_model::FOLDER),
             url: config.url_for_agents(&door.authority.names()),
             ledger,
@@ -163,6 +168,7 @@ impl Server {
             desk: None,
             store: None,
             outbox: Vec::new(),
+            goals: Goals::default(),
             read_model: PathBuf::new(),
             url: String::new(),
             ledger,
@@ -192,11 +198,19 @@ impl Server {
         let around = Surroundings {
             store,
             vault: self.vault.clone(),
-            model: Arc::new(ReadModel::open(&self.read_model)?),
+            model: Arc::new(ReadModel::open_with(&self.read_model, self.goals.clone())?),
             way,
             enrolling: Enrolling {
                 authority: self.door.authority.clone(),
                 url: self.url.clone(),
+            },
+            watched: Watched {
+                scanner: self
+                    .inspector
+                    .as_ref()
+                    .map(Inspector::scanner_watch)
+                    .unwrap_or_default(),
+                targets: self.outbox.iter().map(|it| it.name.clone()).collect(),
             },
         };
         self.desk = Some(DeskPart {

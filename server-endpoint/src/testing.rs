@@ -160,6 +160,7 @@ impl TestAgent {
             certificate_until: None,
             trust: None,
             contact: None,
+            refused: None,
         };
         let issued = authority().issue(&request, &record, now()).unwrap();
         format!(":{}:", STANDARD.encode(issued.chain[0].as_bytes()))

@@ -341,3 +341,87 @@ fn whoever_shows_nothing_sees_a_page_and_that_central_lives() {
         metrics.text()
     );
 }
+
+/// The cookie of an operator who has just been made.
+fn signed_in(central: &Central, name: &str) -> String {
+    let said = succeeded(&central.cli(&["operator", "add", name, "--role", "administrator"]));
+    let (_, first) = said.trim().rsplit_once(": ").expect("a password is shown");
+    let place = place(central);
+    let ask = |target: &str, body: &Value| {
+        let request = Request::new("POST", target)
+            .header("Host", &central.desk.to_string())
+            .header("Branchline-Console", "1");
+        let answer = request
+            .json(body.to_string())
+            .ask(&place)
+            .expect("an answer");
+        assert_eq!(answer.status, 204, "{}", answer.text());
+        answer
+    };
+    let password = "correct horse battery staple";
+    let new = json!({ "name": name, "password": first, "new_password": password });
+    ask("/desk/v1/password", &new);
+    let session = ask(
+        "/desk/v1/session",
+        &json!({ "name": name, "password": password }),
+    );
+    let cookie = session.header("set-cookie").expect("a cookie");
+    cookie.split(';').next().expect("a cookie").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_download_ends_with_the_session_that_began_it() {
+    const SIZE: u64 = 96 << 20;
+    let sandbox = sandbox();
+    let mut central = Central::init(sandbox.path());
+    let mut branch = Branch::join(sandbox.path(), &central, "LYN", central.address);
+    central.start();
+    branch.start();
+    let number = branch.file("A large file").await.number.to_string();
+    let path = sandbox.path().join("large");
+    harness::samples::incompressible(&path, SIZE, 1);
+    branch.attach(&number, &path);
+    let file = central.wait_file("large", &["held"]);
+    let id = file["file"].as_str().expect("an id");
+    succeeded(&central.cli(&["files", "release", id, "--by", "it", "--reason", "a test"]));
+    let cookie = signed_in(&central, "paula");
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .tls_backend_preconfigured(tls::client(&central.anchors(), None).as_ref().clone())
+        .build()
+        .expect("a client");
+    let url = format!("https://{}/desk/v1/files/{id}", central.desk);
+    let mut download = http
+        .get(url)
+        .header("cookie", &cookie)
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(
+        (download.status().as_u16(), download.content_length()),
+        (200, Some(SIZE))
+    );
+    let mut read = download
+        .chunk()
+        .await
+        .expect("content")
+        .expect("content")
+        .len() as u64;
+    succeeded(&central.cli(&["operator", "add", "other", "--role", "administrator"]));
+    succeeded(&central.cli(&["operator", "remove", "paula"]));
+    // The session is asked for every two seconds: what is fetched slowly for longer does not come to its end.
+    let mut pace = tokio::time::interval(std::time::Duration::from_millis(50));
+    let broken = loop {
+        pace.tick().await;
+        match download.chunk().await {
+            Ok(Some(more)) => read += more.len() as u64,
+            Ok(None) => break false,
+            Err(_) => break true,
+        }
+    };
+    assert!(broken && read < SIZE, "{read} bytes, broken off: {broken}");
+    wait_for("the log to say so", || {
+        central.log().contains("broken off").then_some(())
+    });
+}

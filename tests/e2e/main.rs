@@ -20,6 +20,7 @@ mod hostile_ingress;
 mod hostile_local_api;
 mod identity_agent;
 mod identity_restored;
+mod monitoring;
 mod outbox;
 mod p01_crash_images;
 mod p01_saved;

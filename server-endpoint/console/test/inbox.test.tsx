@@ -99,3 +99,39 @@ test("pages are stable: what arrives neither repeats a ticket nor leaves one out
   expect(new Set(numbers()).size).toBe(60);
   expect(numbers()).not.toContain("BER-000009");
 });
+
+test("what is overdue says so and can be asked for, what is due first coming first", async () => {
+  const central = new MockDesk();
+  const due = (hours: number) => {
+    const at = new Date(Date.now() + hours * 3_600_000).toISOString();
+    return {
+      firstAnswerDue: at,
+      firstAnswerDueFromFiling: at,
+      firstAnsweredAt: null,
+      resolutionDue: null,
+      resolutionDueFromFiling: null,
+      resolvedAt: null,
+      paused: true,
+      dueAt: at,
+    };
+  };
+  central.addTicket({ number: "LYN-000001", service: due(-1) });
+  central.addTicket({ number: "LYN-000002", service: due(-3) });
+  central.addTicket({ number: "LYN-000003", service: due(2) });
+  central.addTicket({ number: "LYN-000004" });
+  const user = openConsole(central);
+  await screen.findByRole("link", { name: /LYN-000001/ });
+  expect(screen.getAllByText(/^overdue/).length).toBeGreaterThanOrEqual(2);
+  await user.selectOptions(screen.getByRole("combobox", { name: "Due" }), "Overdue");
+  await waitFor(() => expect(numbers()).toEqual(["LYN-000002", "LYN-000001"]));
+  // What is not overdue does not arrive here, and what is does.
+  const [first, , third] = central.tickets;
+  if (!first || !third) throw new Error("no ticket");
+  act(() => central.tell(third));
+  expect(screen.queryByText(/new ticket/)).toBeNull();
+  const arriving = central.addTicket({ number: "LYN-000005", service: due(-2) });
+  act(() => central.tell(arriving));
+  expect(await screen.findByText(/1 new ticket: LYN-000005/)).toBeTruthy();
+  await user.click(screen.getByRole("button", { name: "Show" }));
+  await waitFor(() => expect(numbers()).toEqual(["LYN-000002", "LYN-000005", "LYN-000001"]));
+});

@@ -157,7 +157,12 @@ export class MockDesk {
       .filter((one) => !variables.assignee || one.assignee === variables.assignee)
       .filter((one) => !variables.branches || (variables.branches as string[]).includes(one.branch))
       .filter((one) => `${one.number} ${one.subject} ${one.reporter}`.toLowerCase().includes(search))
-      .sort((a, b) => b.receivedAt.localeCompare(a.receivedAt));
+      .filter((one) => variables.due !== "OVERDUE" || (one.service?.dueAt ?? "9") < iso(Date.now()))
+      .sort((a, b) =>
+        variables.order === "DUE"
+          ? String(a.service?.dueAt).localeCompare(String(b.service?.dueAt))
+          : b.receivedAt.localeCompare(a.receivedAt),
+      );
     const from = variables.after ? found.findIndex((one) => one.number === variables.after) + 1 : 0;
     const tickets = found.slice(from, from + Number(variables.first ?? 50));
     const more = found.length > from + tickets.length;
@@ -369,6 +374,8 @@ export function agent(given: Partial<Agent>): Agent {
     damaged: 0,
     certificateUntil: iso(Date.now() + 71 * 86_400_000),
     revoked: false,
+    refusedAt: null,
+    refusedWhy: null,
     troubles: [],
     ...given,
   };

@@ -21,9 +21,13 @@ export function sampleDesk(): MockDesk {
   };
   const due = (first: number, last: number) => ({
     firstAnswerDue: hours(first),
+    firstAnswerDueFromFiling: hours(first - 0.5),
     firstAnsweredAt: null,
     resolutionDue: hours(last),
+    resolutionDueFromFiling: hours(last - 0.5),
     resolvedAt: null,
+    paused: false,
+    dueAt: hours(first),
   });
   const talk = desk.addTicket(
     {
@@ -38,7 +42,7 @@ export function sampleDesk(): MockDesk {
       comments: 1,
       replies: 1,
       files: 3,
-      service: { ...due(1, 5), firstAnsweredAt: hours(-0.5) },
+      service: { ...due(1, 5), firstAnsweredAt: hours(-0.5), dueAt: hours(5) },
     },
     {
       description:

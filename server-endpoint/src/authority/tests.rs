@@ -65,6 +65,7 @@ pub(super) fn record(number: u64) -> AgentRecord {
         ordinal: 1,
         registered_at: UnixMillis(0),
         contact: None,
+        refused: None,
         certificate_until: None,
         revoked_at: None,
         trust: None,

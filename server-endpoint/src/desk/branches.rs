@@ -13,7 +13,7 @@ use branchline_protocol::id::BranchCode;
 use branchline_protocol::time::UnixMillis;
 
 use super::Desk;
-use crate::ledger::{AgentRecord, BranchRecord, LedgerError, now};
+use crate::ledger::{AgentRecord, BranchRecord, LedgerError, TargetState, now};
 
 /// How often it is taken.
 const EVERY: Duration = Duration::from_secs(5);
@@ -42,6 +42,8 @@ pub(super) enum Trouble {
     Damaged,
     /// Its certificate has ended.
     CertificateExpired,
+    /// Central refuses to speak with it.
+    Refused,
     /// It was not heard of for a while.
     Silent,
     /// Its disk is nearly full.
@@ -60,9 +62,10 @@ pub(super) enum Trouble {
 
 impl Trouble {
     /// All of them, the worst first.
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Damaged,
         Self::CertificateExpired,
+        Self::Refused,
         Self::Silent,
         Self::DiskLow,
         Self::CertificateEnds,
@@ -77,6 +80,7 @@ impl Trouble {
         match self {
             Self::Damaged => "damaged",
             Self::CertificateExpired => "certificate-expired",
+            Self::Refused => "refused",
             Self::Silent => "silent",
             Self::DiskLow => "disk-low",
             Self::CertificateEnds => "certificate-ends",
@@ -91,6 +95,7 @@ impl Trouble {
     fn weight(self) -> i32 {
         match self {
             Self::Damaged | Self::CertificateExpired => 50,
+            Self::Refused => 45,
             Self::Silent => 40,
             Self::DiskLow => 30,
             Self::CertificateEnds | Self::WaitingLong => 20,
@@ -128,6 +133,18 @@ pub(super) struct Taken {
     pub(super) people: Vec<String>,
     /// What branches file by.
     pub(super) catalogue: Catalogue,
+    /// Outside systems that are told what happens.
+    pub(super) targets: Vec<TargetView>,
+    /// Bytes that files may still take at central; `None` where the vault does not say.
+    pub(super) room: Option<u64>,
+}
+
+/// How an outside system does.
+#[derive(Debug, Clone)]
+pub(super) struct TargetView {
+    pub(super) name: String,
+    pub(super) state: TargetState,
+    pub(super) dead_letters: u64,
 }
 
 /// The snapshot.
@@ -171,6 +188,13 @@ pub(super) async fn take(desk: &Desk) -> Result<(), LedgerError> {
     let operators = desk.store.operators().await?;
     let bandwidths = desk.store.bandwidths().await?;
     let catalogue = desk.store.catalogue().await?;
+    let known = desk.store.targets().await?;
+    let dead = desk.store.dead_letter_counts().await?;
+    let targets = desk.watched.targets.iter().map(|name| TargetView {
+        name: name.clone(),
+        state: of(&known, name),
+        dead_letters: of(&dead, name),
+    });
     let people = operators
         .into_iter()
         .map(|operator| operator.name.to_string());
@@ -179,8 +203,15 @@ pub(super) async fn take(desk: &Desk) -> Result<(), LedgerError> {
         branches: with_bandwidths(judge(records, now()), &bandwidths),
         catalogue,
         people: people.collect(),
+        targets: targets.collect(),
+        room: desk.vault.room().await.ok(),
     });
     Ok(())
+}
+
+fn of<T: Clone + Default>(all: &[(String, T)], name: &str) -> T {
+    let found = all.iter().find(|(of, _)| of == name);
+    found.map(|(_, it)| it.clone()).unwrap_or_default()
 }
 
 fn with_bandwidths(
@@ -256,6 +287,7 @@ fn troubles(agent: &AgentRecord, usual: Option<&str>, at: UnixMillis) -> Vec<Tro
         left.is_some_and(|left| left > 0 && left < CERTIFICATE),
         Trouble::CertificateEnds,
     );
+    say(agent.refused.is_some(), Trouble::Refused);
     let Some(contact) = &agent.contact else {
         say(true, Trouble::NeverSeen);
         return found;
@@ -307,7 +339,7 @@ mod tests {
     use branchline_protocol::id::AgentId;
 
     use super::*;
-    use crate::ledger::Contact;
+    use crate::ledger::{Contact, RefusedAgent};
 
     const AT: UnixMillis = UnixMillis(1_800_000_000_000);
 
@@ -321,6 +353,7 @@ mod tests {
             certificate_until: Some(UnixMillis(AT.0 + 60 * DAY)),
             trust: None,
             contact,
+            refused: None,
         }
     }
 
@@ -343,6 +376,11 @@ mod tests {
             change(&mut contact);
             agent(Some(contact))
         };
+        let mut refused = agent(Some(well()));
+        refused.refused = Some(RefusedAgent {
+            at: AT,
+            why: "too old".to_owned(),
+        });
         let mut ends = agent(Some(well()));
         ends.certificate_until = Some(UnixMillis(AT.0 + 13 * DAY));
         let mut expired = agent(Some(well()));
@@ -366,6 +404,7 @@ mod tests {
                 Some(Trouble::OldVersion),
             ),
             (with(|c| c.version = "0.10.0".to_owned()), None),
+            (refused, Some(Trouble::Refused)),
             (ends, Some(Trouble::CertificateEnds)),
             (expired, Some(Trouble::CertificateExpired)),
         ] {

@@ -84,7 +84,7 @@ impl Live {
         }
     }
 
-    fn begin_again(&self, position: u64) {
+    pub(super) fn begin_again(&self, position: u64) {
         let mut kept = self.lock();
         kept.changes.clear();
         kept.from = position;

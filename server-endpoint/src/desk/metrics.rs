@@ -11,14 +11,17 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use branchline_protocol::time::UnixMillis;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 
 use super::Desk;
-use super::branches::{Taken, Trouble};
+use super::branches::{AgentView, Taken, TargetView, Trouble};
 use super::callers::Reader;
 use super::problem::Refusal;
-use crate::ledger::now;
+use crate::authority::{HoldingKind, Part};
+use crate::inspection::Scanning;
+use crate::ledger::{Contact, now};
 
 const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Upper bounds of the times that are counted, in milliseconds.
@@ -130,18 +133,21 @@ pub(super) async fn show(
         "The last event that questions are answered with.",
         freshness.position,
     );
-    let behind = freshness.behind_since.map_or(0, |since| {
-        u64::try_from(now().0.saturating_sub(since.0)).unwrap_or_default()
-    });
     text.gauge(
         "branchline_read_model_behind_seconds",
         "For how long the ledger could not be followed.",
-        seconds(behind),
+        seconds(since(freshness.behind_since)),
     );
     text.gauge(
         "branchline_ledger_up",
         "1 where the ledger answers the desk.",
         u8::from(desk.away_since().is_none()),
+    );
+    write_central(&desk, &mut text);
+    text.gauge(
+        "branchline_tickets_overdue",
+        "Tickets with something that was due before now.",
+        desk.model.overdue(now()).await?,
     );
     text.family(
         "branchline_tickets",
@@ -162,51 +168,90 @@ pub(super) async fn show(
     Ok(response)
 }
 
+/// What central itself needs, and how long it will have it.
+fn write_central(desk: &Desk, text: &mut Text) {
+    match desk.watched.scanner.now() {
+        Scanning::NotConfigured => {}
+        scanning => text.gauge(
+            "branchline_scanner_up",
+            "1 where the virus scanner answers; not there where none is configured.",
+            u8::from(scanning == Scanning::There),
+        ),
+    }
+    let name = "branchline_certificate_end_timestamp_seconds";
+    text.family(name, "gauge", "When central's own certificates end.");
+    // Those of a root that is being retired are meant to end.
+    let held = desk.enrolling.authority.holdings().unwrap_or_default();
+    for holding in held.iter().filter(|it| it.part == Part::Current) {
+        let kind = match holding.kind {
+            HoldingKind::Server => "server",
+            HoldingKind::Issuing => "issuing",
+            HoldingKind::Root { .. } => "root",
+        };
+        let label = format!("certificate=\"{kind}\"");
+        text.value(name, &label, holding.not_after.0 / 1_000);
+    }
+}
+
+fn write_targets(text: &mut Text, taken: &Taken) {
+    type Value = fn(&TargetView) -> u64;
+    let families: [(&str, &str, Value); 3] = [
+        (
+            "branchline_outbox_failing_seconds",
+            "For how long the target has taken nothing.",
+            |target| since(target.state.failing_since) / 1_000,
+        ),
+        (
+            "branchline_outbox_dead_letters",
+            "Letters to the target that were given up.",
+            |target| target.dead_letters,
+        ),
+        (
+            "branchline_outbox_position",
+            "The last event that the target has.",
+            |target| position(&target.state.mark),
+        ),
+    ];
+    for (name, help, value) in families {
+        text.family(name, "gauge", help);
+        for target in &taken.targets {
+            // Small letters, digits and hyphens.
+            let label = format!("target=\"{}\"", target.name);
+            text.value(name, &label, value(target));
+        }
+    }
+}
+
+/// Milliseconds since then.
+fn since(at: Option<UnixMillis>) -> u64 {
+    at.map_or(0, |at| {
+        u64::try_from(now().0.saturating_sub(at.0)).unwrap_or_default()
+    })
+}
+
+/// Of a mark, which is a position and a tag of what stands there.
+fn position(mark: &str) -> u64 {
+    let position = mark.split_once('-').map_or(mark, |(position, _)| position);
+    position.parse().unwrap_or_default()
+}
+
 fn write_branches(text: &mut Text, taken: &Taken) {
     let agents = || taken.branches.iter().flat_map(|branch| &branch.agents);
-    let of_agents = |text: &mut Text,
-                     name: &str,
-                     help: &str,
-                     value: fn(&super::branches::AgentView) -> Option<String>| {
+    text.gauge("branchline_branches", "Branches.", taken.branches.len());
+    for (name, help, value) in OF_AGENTS {
         text.family(name, "gauge", help);
         for branch in &taken.branches {
-            for agent in &branch.agents {
+            // What was revoked is meant to be gone.
+            let agents = branch.agents.iter();
+            for agent in agents.filter(|agent| agent.record.revoked_at.is_none()) {
                 if let Some(value) = value(agent) {
                     let (code, ordinal) = (&branch.code, agent.record.ordinal);
-                    text.value(
-                        name,
-                        &format!("branch=\"{code}\",agent=\"{ordinal}\""),
-                        value,
-                    );
+                    let labels = format!("branch=\"{code}\",agent=\"{ordinal}\"");
+                    text.value(name, &labels, value);
                 }
             }
         }
-    };
-    text.gauge("branchline_branches", "Branches.", taken.branches.len());
-    of_agents(
-        text,
-        "branchline_agent_connected",
-        "1 where the agent was heard of a moment ago.",
-        |agent| Some(u8::from(agent.connected).to_string()),
-    );
-    of_agents(
-        text,
-        "branchline_agent_last_contact_timestamp_seconds",
-        "When the agent was last heard of.",
-        |agent| Some((agent.record.contact.as_ref()?.at.0 / 1_000).to_string()),
-    );
-    of_agents(
-        text,
-        "branchline_agent_waiting_operations",
-        "Operations that waited at the branch when it was last heard of.",
-        |agent| Some(agent.record.contact.as_ref()?.waiting.to_string()),
-    );
-    of_agents(
-        text,
-        "branchline_agent_certificate_end_timestamp_seconds",
-        "When the agent's certificate ends.",
-        |agent| Some((agent.record.certificate_until?.0 / 1_000).to_string()),
-    );
+    }
     text.family(
         "branchline_agents_troubled",
         "gauge",
@@ -217,4 +262,83 @@ fn write_branches(text: &mut Text, taken: &Taken) {
         let count = agents().filter(|agent| agent.troubles.contains(&trouble));
         text.value("branchline_agents_troubled", &label, count.count());
     }
+    if let Some(room) = taken.room {
+        text.gauge(
+            "branchline_vault_room_bytes",
+            "Bytes that files may still take at central before the reserve for tickets.",
+            room,
+        );
+    }
+    write_targets(text, taken);
+}
+
+type OfAgent = (&'static str, &'static str, fn(&AgentView) -> Option<String>);
+
+/// What is said of each agent, where it is known.
+const OF_AGENTS: [OfAgent; 9] = [
+    (
+        "branchline_agent_connected",
+        "1 where the agent was heard of a moment ago.",
+        |agent| Some(u8::from(agent.connected).to_string()),
+    ),
+    (
+        "branchline_agent_last_contact_timestamp_seconds",
+        "When the agent was last heard of.",
+        |agent| Some((contact(agent)?.at.0 / 1_000).to_string()),
+    ),
+    (
+        "branchline_agent_refused_timestamp_seconds",
+        "When central last refused to speak with the agent, where it was not heard of since; else 0.",
+        |agent| {
+            let refused = agent.record.refused.as_ref();
+            Some(
+                refused
+                    .map_or(0, |refused| refused.at.0 / 1_000)
+                    .to_string(),
+            )
+        },
+    ),
+    (
+        "branchline_agent_waiting_operations",
+        "Operations that waited at the branch when it was last heard of.",
+        |agent| Some(contact(agent)?.waiting.to_string()),
+    ),
+    (
+        "branchline_agent_oldest_waiting_seconds",
+        "For how long the oldest of them has waited, by central's clock; 0 where nothing waits.",
+        |agent| {
+            let contact = contact(agent)?;
+            let oldest = contact.oldest_waiting;
+            let oldest = oldest.map(|it| UnixMillis(it.0.saturating_sub(contact.clock_skew)));
+            Some(seconds(since(oldest)))
+        },
+    ),
+    (
+        "branchline_agent_disk_free_bytes",
+        "Bytes left on the disk of the branch's machine.",
+        |agent| Some(contact(agent)?.disk_free?.to_string()),
+    ),
+    (
+        "branchline_agent_damaged_operations",
+        "Operations that the branch cannot read any more.",
+        |agent| Some(contact(agent)?.damaged.to_string()),
+    ),
+    (
+        "branchline_agent_clock_skew_seconds",
+        "By how much the branch's clock is ahead.",
+        |agent| {
+            let skew = contact(agent)?.clock_skew;
+            let sign = if skew < 0 { "-" } else { "" };
+            Some(format!("{sign}{}", seconds(skew.unsigned_abs())))
+        },
+    ),
+    (
+        "branchline_agent_certificate_end_timestamp_seconds",
+        "When the agent's certificate ends.",
+        |agent| Some((agent.record.certificate_until?.0 / 1_000).to_string()),
+    ),
+];
+
+fn contact(agent: &AgentView) -> Option<&Contact> {
+    agent.record.contact.as_ref()
 }

@@ -14,6 +14,7 @@
 
 mod applying;
 mod changes;
+mod due;
 mod files;
 mod listing;
 mod schema;
@@ -38,9 +39,10 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::{History, HistoryLedger, LedgerError, now};
+use crate::service::Goals;
 
 pub use changes::{ChangeView, PAGE_CHANGES};
-pub use listing::{PAGE_TICKETS, TicketPage, TicketQuery, TicketSummary};
+pub use listing::{Order, PAGE_TICKETS, Place, TicketPage, TicketQuery, TicketSummary};
 pub use showing::{FileView, TicketView, TimelineEntry};
 
 /// The folder's name in the data directory.
@@ -83,6 +85,7 @@ pub struct Freshness {
 /// The read model of one central.
 pub struct ReadModel {
     folder: PathBuf,
+    goals: Arc<Goals>,
     in_use: RwLock<Arc<Generation>>,
     freshness: watch::Sender<Freshness>,
     /// Told when there is something to read in the ledger.
@@ -93,6 +96,7 @@ pub struct ReadModel {
 struct Generation {
     number: u64,
     path: PathBuf,
+    goals: Arc<Goals>,
     /// As of its opening.
     whole: bool,
     writer: Writer,
@@ -111,10 +115,18 @@ impl Drop for Generation {
 }
 
 impl ReadModel {
-    /// Opens the newest whole file of this folder, or begins one, folder included. Needs no ledger.
+    /// Opens the newest whole file of this folder, or begins one, folder included; nothing is ever due. Needs
+    /// no ledger.
     pub fn open(folder: &Path) -> Result<Self, ReadModelError> {
+        Self::open_with(folder, Goals::default())
+    }
+
+    /// As [`ReadModel::open`], with service goals. Where they are not the ones that tickets were counted by,
+    /// [`ReadModel::follow`] counts them again.
+    pub fn open_with(folder: &Path, goals: Goals) -> Result<Self, ReadModelError> {
         std::fs::create_dir_all(folder)?;
-        let generation = files::open_newest(folder)?;
+        let goals = Arc::new(goals);
+        let generation = files::open_newest(folder, &goals)?;
         let position = generation.position()?;
         let freshness = Freshness {
             position,
@@ -122,6 +134,7 @@ impl ReadModel {
         };
         Ok(Self {
             folder: folder.to_owned(),
+            goals,
             in_use: RwLock::new(Arc::new(generation)),
             freshness: watch::Sender::new(freshness),
             news: Arc::default(),
@@ -140,6 +153,13 @@ impl ReadModel {
 
     /// Follows the ledger until stopped. While the ledger is away it says since when, and goes on trying.
     pub async fn follow(&self, ledger: &dyn HistoryLedger, stopping: &CancellationToken) {
+        tokio::join!(
+            self.follow_ledger(ledger, stopping),
+            stopping.run_until_cancelled(self.count_again()),
+        );
+    }
+
+    async fn follow_ledger(&self, ledger: &dyn HistoryLedger, stopping: &CancellationToken) {
         loop {
             let step = async {
                 self.rebuild_where_wished(ledger).await;
@@ -160,9 +180,27 @@ impl ReadModel {
         }
     }
 
+    /// Counts tickets by the present goals that were counted by others.
+    async fn count_again(&self) {
+        loop {
+            match self.generation().count_again().await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(fault) => {
+                    tracing::warn!(error = %fault, "count tickets by other service goals");
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+            }
+        }
+    }
+
     /// Builds everything anew from the ledger, and changes over when it has caught up.
     pub async fn rebuild(&self, ledger: &dyn HistoryLedger) -> Result<u64, ReadModelError> {
-        let next = Arc::new(files::begin(&self.folder, self.generation().number + 1)?);
+        let next = Arc::new(files::begin(
+            &self.folder,
+            self.generation().number + 1,
+            &self.goals,
+        )?);
         loop {
             let page = ledger.history(next.cursor(), PAGE_EVENTS).await?;
             if page.rewound {
@@ -259,7 +297,12 @@ impl ReadModel {
 impl Generation {
     /// Opens a file, or makes it. A new one is `born_whole` where there is nothing that it has to catch up
     /// with before it is used.
-    fn start(path: &Path, number: u64, born_whole: bool) -> Result<Self, ReadModelError> {
+    fn start(
+        path: &Path,
+        number: u64,
+        born_whole: bool,
+        goals: &Arc<Goals>,
+    ) -> Result<Self, ReadModelError> {
         // What is lost here is made again.
         let settings = Settings {
             durability: Durability::Normal,
@@ -271,7 +314,7 @@ impl Generation {
             whole: false,
         };
         let writer = Writer::start(path, &settings, |connection| {
-            said = schema::prepare(connection)?;
+            said = schema::prepare(connection, &goals.fingerprint)?;
             if born_whole {
                 schema::mark_whole(connection)?;
             }
@@ -280,6 +323,7 @@ impl Generation {
         Ok(Self {
             number,
             path: path.to_owned(),
+            goals: goals.clone(),
             writer,
             readers: Readers::new(path, READERS, CACHE_KIB),
             whole: said.whole || born_whole,
@@ -294,10 +338,17 @@ impl Generation {
 
     async fn apply(&self, page: History) -> Result<(), ReadModelError> {
         let cursor = page.cursor.clone();
-        self.write(move |connection| applying::apply(connection, &page))
+        let goals = self.goals.clone();
+        self.write(move |connection| applying::apply(connection, &page, &goals))
             .await?;
         *self.lock() = Some(cursor);
         Ok(())
+    }
+
+    async fn count_again(&self) -> Result<bool, ReadModelError> {
+        let goals = self.goals.clone();
+        self.write(move |connection| due::count_again(connection, &goals))
+            .await
     }
 
     /// From now on it may be the one in use.

@@ -1,6 +1,6 @@
 //! Reading what a request says: a JSON body within a bound.
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
@@ -57,12 +57,17 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 async fn read(body: Body, most: usize) -> Result<bytes::Bytes, Refusal> {
+    let too_large = || {
+        let detail = format!("the body is larger than {most} bytes");
+        Err(Refusal::new(Kind::TooLarge, detail))
+    };
+    // What says itself that it is too large is not waited for.
+    if usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX) > most {
+        return too_large();
+    }
     match Limited::new(body, most).collect().await {
         Ok(read) => Ok(read.to_bytes()),
-        Err(fault) if fault.is::<http_body_util::LengthLimitError>() => {
-            let detail = format!("the body is larger than {most} bytes");
-            Err(Refusal::new(Kind::TooLarge, detail))
-        }
+        Err(fault) if fault.is::<http_body_util::LengthLimitError>() => too_large(),
         Err(_) => Err(Refusal::new(Kind::Malformed, "the body broke off")),
     }
 }

@@ -17,7 +17,7 @@ use tower::Service;
 
 use super::listener::Peer;
 use super::read_model::ReadModel;
-use super::{Bounds, Desk, Enrolling, Surroundings, Way};
+use super::{Bounds, Desk, Enrolling, Surroundings, Watched, Way};
 use crate::authority::operators::passwords;
 use crate::authority::operators::secret::Bearer;
 use crate::ledger::sqlite::SqliteLedger;
@@ -25,6 +25,7 @@ use crate::ledger::{Actor, Deed, NewApiToken, NewOperator, OperatorLedger, Right
 use crate::testing::{TestAgent, authority};
 use crate::vault::FsVault;
 
+mod bounds;
 mod commands;
 mod giving;
 mod live;
@@ -135,6 +136,7 @@ impl World {
                 authority: authority(),
                 url: "https://central.example:8470".to_owned(),
             },
+            watched: Watched::default(),
         };
         let stopping = CancellationToken::new();
         let desk = Desk::new(around, bounds, stopping.clone());

@@ -14,6 +14,7 @@ use super::Ingress;
 use super::client_cert;
 use super::peer::{Door, Peer, Standing};
 use super::refusal::Refusal;
+use super::refused;
 use crate::authority::{Presented, PresentedAgent};
 use crate::ledger::{AgentRecord, CertificateState, now};
 
@@ -37,6 +38,25 @@ struct Known {
 
 /// The agent, once it has proved who it is.
 pub(super) async fn admit(ingress: &Ingress, parts: &Parts) -> Result<AgentRecord, Refusal> {
+    let admitted = admit_now(ingress, parts).await;
+    note_refusal(ingress, parts, admitted)
+}
+
+/// What a refused agent hears is kept for those who look after it.
+fn note_refusal<T>(
+    ingress: &Ingress,
+    parts: &Parts,
+    admitted: Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    if let Err(refusal) = &admitted
+        && let Ok(by) = presented(&ingress.door, parts)
+    {
+        refused::note(ingress, by.agent, refusal);
+    }
+    admitted
+}
+
+async fn admit_now(ingress: &Ingress, parts: &Parts) -> Result<AgentRecord, Refusal> {
     require_version(&parts.headers)?;
     let known = recognise(ingress, parts).await?;
     if known.expired {
@@ -68,6 +88,11 @@ pub(super) async fn admit(ingress: &Ingress, parts: &Parts) -> Result<AgentRecor
 
 /// The agent whose certificate is at least good enough to get the next one.
 pub(super) async fn admit_renewal(ingress: &Ingress, parts: &Parts) -> Result<Renewing, Refusal> {
+    let admitted = admit_renewal_now(ingress, parts).await;
+    note_refusal(ingress, parts, admitted)
+}
+
+async fn admit_renewal_now(ingress: &Ingress, parts: &Parts) -> Result<Renewing, Refusal> {
     require_version(&parts.headers)?;
     let known = recognise(ingress, parts).await?;
     let because = match (known.expired, known.state) {

@@ -53,7 +53,6 @@ impl Refusal {
         format!("{}: {}", self.problem.title, self.problem.detail)
     }
 
-    #[cfg(test)]
     pub(super) fn kind(&self) -> ProblemKind {
         self.problem.kind
     }

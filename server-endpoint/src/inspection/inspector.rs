@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::pauses::Pauses;
+use super::scanner_watch::{ScannerWatch, Scanning};
 use super::steps::{Hint, Outcome, Steps};
 use super::{Fault, recovery};
 use crate::ledger::FileRecord;
@@ -38,6 +39,7 @@ pub struct Inspector {
     under_way: HashSet<FileId>,
     memory: HashMap<FileId, Memory>,
     scanner: ScannerState,
+    watch: ScannerWatch,
     work: JoinSet<Finished>,
 }
 
@@ -70,7 +72,12 @@ enum Finished {
 impl Inspector {
     /// An inspector that has not begun.
     pub fn new(steps: Steps, pauses: Pauses) -> Self {
+        let watch = ScannerWatch::default();
+        if steps.scanner.is_some() {
+            watch.say(Scanning::There);
+        }
         Self {
+            watch,
             steps,
             pauses,
             under_way: HashSet::new(),
@@ -78,6 +85,11 @@ impl Inspector {
             scanner: ScannerState::There,
             work: JoinSet::new(),
         }
+    }
+
+    /// Says how the scanner does, also while it runs.
+    pub fn scanner_watch(&self) -> ScannerWatch {
+        self.watch.clone()
     }
 
     /// Inspects until `stopping`. What is under way then is given up: it can be repeated.
@@ -243,10 +255,12 @@ impl Inspector {
         let pause = self.pauses.after(pings).min(Duration::from_secs(30));
         let next = Instant::now() + pause;
         self.scanner = ScannerState::Away { pings, next };
+        self.watch.say(Scanning::Away);
     }
 
     fn scanner_is_back(&mut self) {
         tracing::info!("the virus scanner answers again");
+        self.watch.say(Scanning::There);
         self.scanner = ScannerState::There;
         let now = Instant::now();
         for memory in self.memory.values_mut() {

@@ -89,6 +89,7 @@ macro_rules! contract_tests {
             a_certificate_is_its_agents_alone,
             no_certificate_for_who_was_revoked_meanwhile,
             superseded_certificates_are_kept_within_bounds,
+            refusals_are_kept_until_an_agent_is_heard,
             revocations_are_told_in_order);
         $crate::ledger::contract::contract_tests!($make, publishing:
             each_deed_is_in_the_trail_and_the_trail_holds_together,

@@ -217,6 +217,10 @@ pub trait IdentityLedger: Send + Sync {
         at: UnixMillis,
     ) -> Pending<'_, ()>;
 
+    /// Central refused to speak with this agent, which proved who it is: when, and why, in a line. No matter
+    /// where the agent is unknown.
+    fn note_refusal(&self, agent: AgentId, why: String, at: UnixMillis) -> Pending<'_, ()>;
+
     /// An agent's certificates, newest first, at most [`CERTIFICATES_KEPT`]. Of the superseded ones beyond
     /// that the oldest are forgotten.
     fn certificates(&self, agent: AgentId) -> Pending<'_, Vec<CertificateRecord>>;

@@ -109,6 +109,9 @@ pub trait OutboxLedger: Send + Sync {
         most: usize,
     ) -> Pending<'_, Vec<DeadLetter>>;
 
+    /// How many dead letters each target has that has any.
+    fn dead_letter_counts(&self) -> Pending<'_, Vec<(String, u64)>>;
+
     /// Has dead letters sent again: these, or all of a target where none is named. Gives how many.
     fn send_again(&self, target: String, numbers: Vec<u64>) -> Pending<'_, u64>;
 

@@ -43,6 +43,17 @@ pub struct AgentRecord {
     pub trust: Option<u64>,
     /// What it last said of itself; `None` before its first submission.
     pub contact: Option<Contact>,
+    /// When it was last refused, where that was after its last submission.
+    pub refused: Option<RefusedAgent>,
+}
+
+/// That central refused to speak with an agent that proved who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedAgent {
+    /// When it tried last, within a minute.
+    pub at: UnixMillis,
+    /// What it was told.
+    pub why: String,
 }
 
 /// What an agent said of itself with its last submission.

@@ -1,10 +1,14 @@
 // Written by scripts/types.mjs from the server's schema and questions.graphql. Do not edit.
 
+export type Due = "OVERDUE" | "SOON";
+
 export type EntryKind = "COMMENT" | "WITHDRAWN" | "REPLY" | "NOTE" | "MOVED" | "ASSIGNED" | "CLASSIFIED" | "TAGGED" | "MERGED" | "FILE";
 
 export type Priority = "LOW" | "NORMAL" | "HIGH" | "URGENT";
 
 export type Right = "READ" | "REPLY" | "RELEASE" | "ADMINISTER";
+
+export type TicketOrder = "NEWEST" | "DUE";
 
 export type TicketState = "NEW" | "OPEN" | "WAITING" | "RESOLVED" | "CLOSED" | "WITHDRAWN" | "MERGED";
 
@@ -27,9 +31,13 @@ export type Summary = {
   files: number;
   service: {
     firstAnswerDue: string | null;
+    firstAnswerDueFromFiling: string | null;
     firstAnsweredAt: string | null;
     resolutionDue: string | null;
+    resolutionDueFromFiling: string | null;
     resolvedAt: string | null;
+    paused: boolean;
+    dueAt: string | null;
   } | null;
 };
 
@@ -65,6 +73,8 @@ export type Agent = {
   damaged: number | null;
   certificateUntil: string | null;
   revoked: boolean;
+  refusedAt: string | null;
+  refusedWhy: string | null;
   troubles: string[];
 };
 
@@ -135,6 +145,8 @@ export type TicketsVariables = {
   assignee?: string | null;
   unassigned?: boolean | null;
   tags?: string[] | null;
+  due?: Due | null;
+  order?: TicketOrder | null;
   after?: string | null;
   first?: number | null;
 };
@@ -216,9 +228,9 @@ export const documents: Record<keyof Questions, string> = {
   People: "query People { people }",
   Fresh: "query Fresh { freshness { position behindSince } }",
   Tallies: "query Tallies { tally { branch state tickets } }",
-  Tickets: "query Tickets($search: String, $branches: [String!], $states: [TicketState!], $priorities: [Priority!], $categories: [String!], $assignee: String, $unassigned: Boolean, $tags: [String!], $after: String, $first: Int) { tickets( search: $search branches: $branches states: $states priorities: $priorities categories: $categories assignee: $assignee unassigned: $unassigned tags: $tags after: $after first: $first ) { tickets { ...Summary } next } } fragment Summary on TicketSummary { number branch state priority category subject reporter assignee tags filedAt receivedAt changedAt version comments replies files service { firstAnswerDue firstAnsweredAt resolutionDue resolvedAt } }",
-  Ticket: "query Ticket($number: String!) { ticket(number: $number) { summary { ...Summary } description contact asset mergedInto merged timeline { ...Entry } files { ...Attached } } } fragment Summary on TicketSummary { number branch state priority category subject reporter assignee tags filedAt receivedAt changedAt version comments replies files service { firstAnswerDue firstAnsweredAt resolutionDue resolvedAt } } fragment Entry on TimelineEntry { position at saidAt kind who said files { ...Attached } } fragment Attached on File { id name size state detail readable }",
-  Branches: "query Branches { branches { asOf branches { ...Branch } } } fragment Branch on Branch { code name bandwidth attention agents { ...Agent } } fragment Agent on Agent { id ordinal version lastContact connected clockSkewMs waiting oldestWaiting diskFree damaged certificateUntil revoked troubles }",
+  Tickets: "query Tickets($search: String, $branches: [String!], $states: [TicketState!], $priorities: [Priority!], $categories: [String!], $assignee: String, $unassigned: Boolean, $tags: [String!], $due: Due, $order: TicketOrder, $after: String, $first: Int) { tickets( search: $search branches: $branches states: $states priorities: $priorities categories: $categories assignee: $assignee unassigned: $unassigned tags: $tags due: $due order: $order after: $after first: $first ) { tickets { ...Summary } next } } fragment Summary on TicketSummary { number branch state priority category subject reporter assignee tags filedAt receivedAt changedAt version comments replies files service { firstAnswerDue firstAnswerDueFromFiling firstAnsweredAt resolutionDue resolutionDueFromFiling resolvedAt paused dueAt } }",
+  Ticket: "query Ticket($number: String!) { ticket(number: $number) { summary { ...Summary } description contact asset mergedInto merged timeline { ...Entry } files { ...Attached } } } fragment Summary on TicketSummary { number branch state priority category subject reporter assignee tags filedAt receivedAt changedAt version comments replies files service { firstAnswerDue firstAnswerDueFromFiling firstAnsweredAt resolutionDue resolutionDueFromFiling resolvedAt paused dueAt } } fragment Entry on TimelineEntry { position at saidAt kind who said files { ...Attached } } fragment Attached on File { id name size state detail readable }",
+  Branches: "query Branches { branches { asOf branches { ...Branch } } } fragment Branch on Branch { code name bandwidth attention agents { ...Agent } } fragment Agent on Agent { id ordinal version lastContact connected clockSkewMs waiting oldestWaiting diskFree damaged certificateUntil revoked refusedAt refusedWhy troubles }",
   Trail: "query Trail($after: Float, $actor: String, $action: String, $subject: String, $first: Int) { trail( after: $after actor: $actor action: $action subject: $subject first: $first ) { position at actor action subject detail address } }",
-  Changes: "subscription Changes($after: Float) { changes(after: $after) { position branch kind number ticket { ...Summary } } } fragment Summary on TicketSummary { number branch state priority category subject reporter assignee tags filedAt receivedAt changedAt version comments replies files service { firstAnswerDue firstAnsweredAt resolutionDue resolvedAt } }",
+  Changes: "subscription Changes($after: Float) { changes(after: $after) { position branch kind number ticket { ...Summary } } } fragment Summary on TicketSummary { number branch state priority category subject reporter assignee tags filedAt receivedAt changedAt version comments replies files service { firstAnswerDue firstAnswerDueFromFiling firstAnsweredAt resolutionDue resolutionDueFromFiling resolvedAt paused dueAt } }",
 };

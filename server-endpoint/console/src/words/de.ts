@@ -150,6 +150,8 @@ export const de: Words = {
     anyPriority: "Jede Priorität",
     anyAssignee: "Alle",
     anyCategory: "Alle Kategorien",
+    anyDue: "Jederzeit",
+    dueWithin: { OVERDUE: "Überfällig", SOON: "In 4 Stunden fällig" },
     table: "Tickets, neueste zuerst",
     column: {
       priority: "Priorität",
@@ -206,6 +208,8 @@ export const de: Words = {
     overdueSince: (when) => `überfällig seit ${when}`,
     met: (when) => `erledigt ${when}`,
     missed: (when) => `zu spät: ${when}`,
+    fromFiling: (words) => `ab Erstellung gezählt: ${words}`,
+    paused: "steht, solange die Filiale gefragt ist",
     merge: "Zusammenführen…",
     mergeTitle: "Mit einem anderen Ticket zusammenführen",
     mergeLead: (number) =>
@@ -327,9 +331,11 @@ export const de: Words = {
     noneHint: "Eine anlegen: branchline-server branch add CODE --name NAME",
     noMatch: "Keine Filiale passt.",
     agent: (ordinal) => `Agent ${ordinal}`,
+    refusedWhy: (why) => `Ihm wurde gesagt: ${why}`,
     troubles: {
       damaged: "Sein Journal ist stellenweise beschädigt",
       "certificate-expired": "Zertifikat abgelaufen",
+      refused: "Die Zentrale weist ihn ab",
       silent: "Länger nichts gehört",
       "disk-low": "Platte fast voll",
       "certificate-ends": "Zertifikat läuft bald ab",

@@ -1,6 +1,6 @@
 // Every word of the console, in English. `Words` is made of this catalogue, so that a language in which one is
 // missing, or takes other arguments, does not compile.
-import type { EntryKind, Priority, Right, TicketState } from "../api/generated.ts";
+import type { Due, EntryKind, Priority, Right, TicketState } from "../api/generated.ts";
 import { plural } from "./plural.ts";
 
 const some = (n: number, one: string, other: string) => plural("en", n, { one, other });
@@ -159,6 +159,8 @@ export const en = {
     anyPriority: "Any priority",
     anyAssignee: "Anybody",
     anyCategory: "All categories",
+    anyDue: "Any time",
+    dueWithin: { OVERDUE: "Overdue", SOON: "Due within 4 hours" } satisfies Record<Due, string>,
     table: "Tickets, newest first",
     column: {
       priority: "Priority",
@@ -215,6 +217,8 @@ export const en = {
     overdueSince: (when: string) => `overdue since ${when}`,
     met: (when: string) => `done ${when}`,
     missed: (when: string) => `late: ${when}`,
+    fromFiling: (words: string) => `counted from filing: ${words}`,
+    paused: "paused while the branch is asked",
     merge: "Merge…",
     mergeTitle: "Merge into another ticket",
     mergeLead: (number: string) =>
@@ -336,9 +340,11 @@ export const en = {
     noneHint: "Make one with: branchline-server branch add CODE --name NAME",
     noMatch: "No branch matches.",
     agent: (ordinal: number) => `Agent ${ordinal}`,
+    refusedWhy: (why: string) => `It was told: ${why}`,
     troubles: {
       damaged: "Its journal is damaged in places",
       "certificate-expired": "Certificate expired",
+      refused: "Central refuses it",
       silent: "Nothing heard for a while",
       "disk-low": "Disk almost full",
       "certificate-ends": "Certificate ends soon",

@@ -152,6 +152,8 @@ export const fr: Words = {
     anyPriority: "Toutes les priorités",
     anyAssignee: "N’importe qui",
     anyCategory: "Toutes les catégories",
+    anyDue: "Toutes",
+    dueWithin: { OVERDUE: "En retard", SOON: "Dues dans les 4 heures" },
     table: "Tickets, du plus récent au plus ancien",
     column: {
       priority: "Priorité",
@@ -208,6 +210,8 @@ export const fr: Words = {
     overdueSince: (when) => `en retard depuis le ${when}`,
     met: (when) => `faite le ${when}`,
     missed: (when) => `trop tard : ${when}`,
+    fromFiling: (words) => `compté depuis le dépôt : ${words}`,
+    paused: "suspendue tant que le site est interrogé",
     merge: "Fusionner…",
     mergeTitle: "Fusionner avec un autre ticket",
     mergeLead: (number) =>
@@ -330,9 +334,11 @@ export const fr: Words = {
     noneHint: "Créez-en un avec : branchline-server branch add CODE --name NOM",
     noMatch: "Aucun site ne correspond.",
     agent: (ordinal) => `Agent ${ordinal}`,
+    refusedWhy: (why) => `On lui a répondu : ${why}`,
     troubles: {
       damaged: "Son journal est endommagé par endroits",
       "certificate-expired": "Certificat expiré",
+      refused: "Le central le refuse",
       silent: "Sans nouvelles depuis un moment",
       "disk-low": "Disque presque plein",
       "certificate-ends": "Certificat bientôt expiré",

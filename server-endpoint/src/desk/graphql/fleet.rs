@@ -51,7 +51,11 @@ struct Agent {
     damaged: Option<f64>,
     certificate_until: Option<Time>,
     revoked: bool,
-    /// `damaged`, `certificate-expired`, `silent`, `disk-low`, `certificate-ends`, `waiting-long`,
+    /// When central last refused to speak with it, where it was not heard since.
+    refused_at: Option<Time>,
+    /// What it was told then.
+    refused_why: Option<String>,
+    /// `damaged`, `certificate-expired`, `refused`, `silent`, `disk-low`, `certificate-ends`, `waiting-long`,
     /// `never-seen`, `clock-off`, `old-version`.
     troubles: Vec<String>,
 }
@@ -95,6 +99,8 @@ impl From<&AgentView> for Agent {
             damaged: contact.map(|contact| number(contact.damaged)),
             certificate_until: record.certificate_until.map(Time),
             revoked: record.revoked_at.is_some(),
+            refused_at: record.refused.as_ref().map(|refused| Time(refused.at)),
+            refused_why: record.refused.as_ref().map(|refused| refused.why.clone()),
             troubles: troubles.collect(),
         }
     }

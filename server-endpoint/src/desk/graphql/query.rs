@@ -4,22 +4,25 @@ use std::sync::Arc;
 
 use async_graphql::{Context, Enum, Object, Result, SimpleObject};
 use branchline_protocol::id::BranchCode;
+use branchline_protocol::time::UnixMillis;
 
 use super::fleet::{BranchList, Catalogue};
 use super::refused;
 use super::scalars::{Time, number};
-use super::tickets::{Priority, Tally, Ticket, TicketPage, TicketState};
+use super::tickets::{Due, Priority, Tally, Ticket, TicketOrder, TicketPage, TicketState};
 use super::trail::TrailEntry;
 use crate::desk::Desk;
 use crate::desk::callers::Who;
 use crate::desk::problem::{Kind, Refusal};
-use crate::desk::read_model::{PAGE_TICKETS, TicketQuery};
+use crate::desk::read_model::{Order, PAGE_TICKETS, Place, TicketQuery};
 use crate::ledger::{self, NAME_CHARS, TrailFilter};
 
 /// Characters of what is looked for.
 const SEARCH_CHARS: usize = 1_000;
 /// Values of one filter.
 const VALUES: usize = 100;
+/// What is due within this time is due soon.
+const SOON_MILLIS: i64 = 4 * 3_600 * 1_000;
 /// Entries of the trail in one answer.
 const TRAIL: i32 = 500;
 
@@ -111,10 +114,17 @@ impl Query {
         #[graphql(desc = "This operator's")] assignee: Option<String>,
         #[graphql(desc = "Nobody's; with `assignee`, those too")] unassigned: Option<bool>,
         #[graphql(desc = "With one of these")] tags: Option<Vec<String>>,
-        #[graphql(desc = "`next` of the page before")] after: Option<String>,
+        #[graphql(desc = "By what is due on them")] due: Option<Due>,
+        #[graphql(default_with = "TicketOrder::Newest")] order: TicketOrder,
+        #[graphql(desc = "`next` of the page before, in the same order")] after: Option<String>,
         #[graphql(default = 50)] first: i32,
     ) -> Result<TicketPage> {
         let search = bounded(search.unwrap_or_default(), SEARCH_CHARS, "search")?;
+        let at = ledger::now();
+        let order = match order {
+            TicketOrder::Newest => Order::Newest,
+            TicketOrder::Due => Order::Due,
+        };
         let query = TicketQuery {
             search,
             branches: codes(few(branches, "branches")?)?,
@@ -132,7 +142,10 @@ impl Query {
                 .map(|name| bounded(name, NAME_CHARS, "assignee"))
                 .transpose()?,
             unassigned: unassigned.unwrap_or_default(),
-            after: after.map(|after| cursor(&after)).transpose()?,
+            due_before: due.map(|due| due_before(due, at)),
+            due_from: due.filter(|due| *due == Due::Soon).map(|_| at),
+            order,
+            after: after.map(|after| place(&after, order)).transpose()?,
             most: usize::try_from(first).unwrap_or(1).clamp(1, PAGE_TICKETS),
         };
         let page = desk(context)?.model.tickets(query).await;
@@ -238,9 +251,25 @@ pub(super) fn position(given: f64) -> Result<u64> {
     Ok(given as u64)
 }
 
-fn cursor(given: &str) -> Result<i64> {
-    let wrong = |_| refused(Refusal::field("after", "is the `next` of a page"));
-    given.parse().map_err(wrong)
+fn place(given: &str, order: Order) -> Result<Place> {
+    let wrong = || {
+        refused(Refusal::field(
+            "after",
+            "is the `next` of a page in this order",
+        ))
+    };
+    let place: Place = given.parse().map_err(|_| wrong())?;
+    if place.due.is_some() != (order == Order::Due) {
+        return Err(wrong());
+    }
+    Ok(place)
+}
+
+fn due_before(due: Due, at: UnixMillis) -> UnixMillis {
+    match due {
+        Due::Overdue => at,
+        Due::Soon => UnixMillis(at.0.saturating_add(SOON_MILLIS)),
+    }
 }
 
 fn codes(given: Vec<String>) -> Result<Vec<BranchCode>> {

@@ -124,13 +124,42 @@ pub(crate) struct TicketSummary {
     service: Option<Service>,
 }
 
-/// When a ticket is to be answered and done, and when it was.
+/// When a ticket is to be answered and done, in business hours, and when it was.
 #[derive(Clone, SimpleObject)]
 pub(crate) struct Service {
+    /// Counted from when central had it.
     first_answer_due: Option<Time>,
+    /// Counted from when the branch filed it.
+    first_answer_due_from_filing: Option<Time>,
+    /// When central first answered, or settled it without an answer.
     first_answered_at: Option<Time>,
+    /// Counted from when central had it; null while it is paused.
     resolution_due: Option<Time>,
+    /// Counted from when the branch filed it; null while it is paused.
+    resolution_due_from_filing: Option<Time>,
     resolved_at: Option<Time>,
+    /// The clock of the resolution stands still, because central waits for the branch.
+    paused: bool,
+    /// What is to be done first, by the clock that counts here.
+    due_at: Option<Time>,
+}
+
+/// Which tickets, by what is due on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub(crate) enum Due {
+    /// Something was due before now.
+    Overdue,
+    /// Something is due within the next four hours, and nothing is overdue.
+    Soon,
+}
+
+/// In which order tickets come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub(crate) enum TicketOrder {
+    /// The newest first.
+    Newest,
+    /// What is due first; only tickets with something due.
+    Due,
 }
 
 /// A ticket with all that belongs to it.
@@ -202,6 +231,7 @@ impl From<read_model::TicketPage> for TicketPage {
 
 impl From<read_model::TicketSummary> for TicketSummary {
     fn from(ticket: read_model::TicketSummary) -> Self {
+        let (received, filed) = (ticket.service.received, ticket.service.filed);
         Self {
             number: ticket.number,
             branch: ticket.branch,
@@ -220,10 +250,14 @@ impl From<read_model::TicketSummary> for TicketSummary {
             replies: ticket.replies,
             files: ticket.files,
             service: Some(Service {
-                first_answer_due: None,
+                first_answer_due: received.first_answer.map(Time),
+                first_answer_due_from_filing: filed.first_answer.map(Time),
                 first_answered_at: ticket.first_answered_at.map(Time),
-                resolution_due: None,
+                resolution_due: received.resolution.map(Time),
+                resolution_due_from_filing: filed.resolution.map(Time),
                 resolved_at: ticket.resolved_at.map(Time),
+                paused: ticket.service.paused,
+                due_at: ticket.service.next.map(Time),
             }),
         }
     }

@@ -11,12 +11,17 @@ use branchline_protocol::id::{TicketId, TicketNumber};
 use branchline_protocol::operation::{Body, Contact, FileAttached, Operation, TicketFiled};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{ReadModelError, changes, schema, search};
+use super::{ReadModelError, changes, due, schema, search};
 use crate::ledger::{History, HistoryEntry, TicketState};
+use crate::service::Goals;
 
 mod desk;
 
-pub(super) fn apply(connection: &Connection, page: &History) -> Result<(), ReadModelError> {
+pub(super) fn apply(
+    connection: &Connection,
+    page: &History,
+    goals: &Goals,
+) -> Result<(), ReadModelError> {
     let mut changed = BTreeSet::new();
     for entry in &page.entries {
         changed.extend(apply_entry(connection, entry)?);
@@ -25,6 +30,9 @@ pub(super) fn apply(connection: &Connection, page: &History) -> Result<(), ReadM
     // Once per page, however much was said on a ticket in it.
     for ticket in changed {
         search::index(connection, ticket)?;
+        if !goals.is_empty() {
+            due::count(connection, goals, ticket)?;
+        }
     }
     schema::keep_cursor(connection, &page.cursor)
 }

@@ -1,22 +1,24 @@
 //! The files on disk: which is in use, which is begun, which is gone.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{Generation, ReadModelError};
+use crate::service::Goals;
 
 const PREFIX: &str = "readmodel-";
 const SUFFIX: &str = ".db";
 
 /// The newest whole file; where there is none, the first is begun and is as whole as an empty ledger. The
 /// others are removed: they were begun and not finished, or have had their time.
-pub(super) fn open_newest(folder: &Path) -> Result<Generation, ReadModelError> {
+pub(super) fn open_newest(folder: &Path, goals: &Arc<Goals>) -> Result<Generation, ReadModelError> {
     let mut numbers = numbers(folder)?;
     numbers.sort_unstable_by(|a, b| b.cmp(a));
     let mut newest = None;
     for number in &numbers {
         let path = path(folder, *number);
         if newest.is_none() {
-            match open_whole(&path, *number) {
+            match open_whole(&path, *number, goals) {
                 Ok(Some(generation)) => {
                     newest = Some(generation);
                     continue;
@@ -33,7 +35,7 @@ pub(super) fn open_newest(folder: &Path) -> Result<Generation, ReadModelError> {
         return Ok(generation);
     }
     let number = numbers.first().map_or(1, |last| last + 1);
-    Generation::start(&path(folder, number), number, true)
+    Generation::start(&path(folder, number), number, true, goals)
 }
 
 /// The newest file, whole or not; `None` where there is none.
@@ -46,10 +48,14 @@ pub(super) fn newest_path(folder: &Path) -> Result<Option<PathBuf>, ReadModelErr
 }
 
 /// A new file.
-pub(super) fn begin(folder: &Path, number: u64) -> Result<Generation, ReadModelError> {
+pub(super) fn begin(
+    folder: &Path,
+    number: u64,
+    goals: &Arc<Goals>,
+) -> Result<Generation, ReadModelError> {
     let path = path(folder, number);
     remove(&path);
-    Generation::start(&path, number, false)
+    Generation::start(&path, number, false, goals)
 }
 
 /// Removes a file and its log; who reads it still, reads on.
@@ -85,7 +91,11 @@ fn numbers(folder: &Path) -> Result<Vec<u64>, ReadModelError> {
     Ok(numbers)
 }
 
-fn open_whole(path: &Path, number: u64) -> Result<Option<Generation>, ReadModelError> {
-    let generation = Generation::start(path, number, false)?;
+fn open_whole(
+    path: &Path,
+    number: u64,
+    goals: &Arc<Goals>,
+) -> Result<Option<Generation>, ReadModelError> {
+    let generation = Generation::start(path, number, false, goals)?;
     Ok(generation.whole.then_some(generation))
 }

@@ -13,9 +13,13 @@ const TABLES: &str = "
         -- Behind the last event that is in here.
         cursor TEXT NOT NULL,
         -- It has caught up with the ledger once.
-        whole INTEGER NOT NULL
+        whole INTEGER NOT NULL,
+        -- The goals by which tickets' dues are counted.
+        goals TEXT NOT NULL DEFAULT '',
+        -- They are new; tickets up to this row are counted by them. NULL: all are.
+        counted_to INTEGER
     ) STRICT;
-    INSERT INTO self VALUES (1, '', 0);
+    INSERT INTO self (one, cursor, whole) VALUES (1, '', 0);
 
     -- A ticket's row has the position of its filing: newer ones have higher ones, for ever.
     CREATE TABLE tickets (
@@ -46,13 +50,26 @@ const TABLES: &str = "
         -- By central's clock; NULL: not yet, or not any more.
         first_answered_at INTEGER,
         resolved_at INTEGER,
+        -- By when, counted from when central had it, and from when it was filed; NULL: nothing is due.
+        answer_due INTEGER,
+        resolution_due INTEGER,
+        answer_due_filed INTEGER,
+        resolution_due_filed INTEGER,
+        -- The clock of the resolution stands still.
+        paused INTEGER NOT NULL DEFAULT 0,
+        -- What is to be done first, by the clock that counts.
+        due_at INTEGER,
         -- The ticket that goes on in its place.
         merged_into INTEGER
     ) STRICT;
     CREATE UNIQUE INDEX tickets_by_number ON tickets (number);
     CREATE INDEX tickets_by_branch ON tickets (branch, ticket);
     CREATE INDEX tickets_by_state ON tickets (state, ticket);
+    CREATE INDEX tickets_by_branch_state ON tickets (branch, state, ticket);
+    CREATE INDEX tickets_by_priority ON tickets (priority, ticket);
+    CREATE INDEX tickets_by_category ON tickets (category, ticket);
     CREATE INDEX tickets_by_assignee ON tickets (assignee, ticket) WHERE assignee IS NOT NULL;
+    CREATE INDEX tickets_by_due ON tickets (due_at, ticket) WHERE due_at IS NOT NULL;
     CREATE INDEX tickets_merged ON tickets (merged_into) WHERE merged_into IS NOT NULL;
 
     CREATE TABLE tags (
@@ -125,17 +142,18 @@ pub(super) struct Said {
 }
 
 /// Makes the tables where there are none.
-pub(super) fn prepare(connection: &mut Connection) -> Result<Said, ReadModelError> {
+pub(super) fn prepare(connection: &mut Connection, goals: &str) -> Result<Said, ReadModelError> {
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     match version {
         0 => {
             let transaction = connection.transaction()?;
             transaction.execute_batch(TABLES)?;
             transaction.execute_batch(super::changes::TABLE)?;
+            transaction.execute("UPDATE self SET goals = ?1", [goals])?;
             transaction.pragma_update(None, "user_version", VERSION)?;
             transaction.commit()?;
         }
-        VERSION => {}
+        VERSION => super::due::take_goals(connection, goals)?,
         _ => return Err(ReadModelError::Damaged("another version's".to_owned())),
     }
     let said = connection.query_row("SELECT cursor, whole FROM self", [], |row| {

@@ -83,10 +83,10 @@ fn show(connection: &Connection, number: &str) -> Result<Option<TicketView>, Rea
         .query_row([number], |row| {
             Ok(TicketView {
                 summary: summary(row)?,
-                description: row.get(19)?,
-                contact: row.get(20)?,
-                asset: row.get(21)?,
-                merged_into: row.get(22)?,
+                description: row.get(25)?,
+                contact: row.get(26)?,
+                asset: row.get(27)?,
+                merged_into: row.get(28)?,
                 merged: Vec::new(),
                 timeline: Vec::new(),
                 files: Vec::new(),

@@ -13,6 +13,7 @@ use crate::ledger::{History, HistoryLedger, LedgerError, Pending};
 use crate::testing::{TestAgent, attachment, comment, withdrawal};
 
 mod desk;
+mod due;
 
 struct Central {
     ledger: SqliteLedger,
@@ -261,7 +262,7 @@ async fn a_damaged_or_unfinished_file_is_left_and_built_again() {
         folder,
     } = central;
     drop(model);
-    let unfinished = super::files::begin(folder.path(), 99).unwrap();
+    let unfinished = super::files::begin(folder.path(), 99, &Arc::default()).unwrap();
     drop(unfinished);
     let model = ReadModel::open(folder.path()).unwrap();
     assert_eq!(

@@ -100,6 +100,10 @@ async fn p8_questions_that_cost_too_much_are_refused_before_they_are_answered() 
         aliases(8_000, "me { name }"),
         bomb,
         deep,
+        // Within its cost, and deeper than anything that is asked for.
+        "{ __schema { types { fields { type { ofType { ofType { ofType { ofType { name } } } } } } } } }"
+            .to_owned(),
+        format!("{{ me {} {{ name }} }}", "@include(if: true) ".repeat(100)),
         "fragment a on Query { ...b } fragment b on Query { ...a } { ...a }".to_owned(),
         "{ tickets(first: 1) { tickets { number".to_owned(),
         "mutation { x }".to_owned(),

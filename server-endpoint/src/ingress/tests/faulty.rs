@@ -53,6 +53,7 @@ impl FaultyLedger {
             certificate_until: None,
             trust: None,
             contact: None,
+            refused: None,
         }
     }
 

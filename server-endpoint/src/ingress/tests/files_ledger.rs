@@ -57,6 +57,7 @@ fn record(id: AgentId) -> AgentRecord {
         certificate_until: None,
         trust: None,
         contact: None,
+        refused: None,
     }
 }
 

@@ -12,6 +12,7 @@ macro_rules! no_identities {
             enrol(_: Enrol) -> Enrolled;
             keep_certificate(_: NewCertificate) -> bool;
             prove_certificate(_: AgentId, _: CertificateSerial, _: UnixMillis) -> ();
+            note_refusal(_: AgentId, _: String, _: UnixMillis) -> ();
             certificates(_: AgentId) -> Vec<CertificateRecord>;
             revoke_agent(_: AgentId, _: Deed) -> bool;
             publish_trust(_: SignedTrust, _: Deed) -> ();

@@ -5,8 +5,9 @@ use branchline_protocol::time::UnixMillis;
 use super::joining::{NOW, agent_id, branch_token, deed, digest_of, enrol, join, token};
 use crate::ledger::{
     AgentRecord, CERTIFICATES_KEPT, CertificateSerial, CertificateState, Ledger, NewCertificate,
-    Proof, TokenFor,
+    Proof, RefusedAgent, TokenFor, now,
 };
+use crate::testing::TestAgent;
 
 use CertificateState::{Proven, Revoked, Superseded, Unproven};
 
@@ -197,4 +198,28 @@ pub(crate) async fn revocations_are_told_in_order(ledger: &impl Ledger) {
     join(ledger, enrol("again", "d")).await;
     let (_, told) = ledger.revocations(Some(second)).await.unwrap();
     assert_eq!(told, [agents[1]]);
+}
+
+/// That an agent was refused is kept until it is heard again.
+pub(crate) async fn refusals_are_kept_until_an_agent_is_heard(ledger: &impl Ledger) {
+    let agent = TestAgent::register(ledger, "LYN").await;
+    let refused = async || ledger.agent(agent.id).await.unwrap().unwrap().refused;
+    assert_eq!(refused().await, None);
+    let at = UnixMillis(now().0 - 1_000);
+    let note = async |why: &str, at| ledger.note_refusal(agent.id, why.into(), at).await.unwrap();
+    note("too old", at).await;
+    let why = "too old".to_owned();
+    assert_eq!(refused().await, Some(RefusedAgent { at, why }));
+    let mut heard = agent.clone();
+    heard.file(&["a"], 1);
+    heard.submit_all(ledger).await;
+    assert_eq!(refused().await, None);
+    note(&"x".repeat(5_000), UnixMillis(now().0 + 1_000)).await;
+    assert!(refused().await.unwrap().why.chars().count() <= 301);
+    // Nobody's.
+    let nobody = agent_id("nobody");
+    ledger
+        .note_refusal(nobody, String::new(), at)
+        .await
+        .unwrap();
 }

@@ -6,14 +6,18 @@ use branchline_protocol::time::UnixMillis;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{columns, desk};
-use crate::ledger::{AgentRecord, Append, BranchRecord, Contact, LedgerError, NewAgent};
+use crate::ledger::{
+    AgentRecord, Append, BranchRecord, Contact, LedgerError, NewAgent, RefusedAgent,
+};
 
 /// Characters kept of an agent's version.
 const VERSION_CHARS: usize = 60;
+/// Characters kept of why an agent was refused.
+const WHY_CHARS: usize = 300;
 
 const AGENT_COLUMNS: &str = "id, branch, ordinal, registered_at, \
      contact_at, version, clock_skew, waiting, oldest_waiting, disk_free, damaged, \
-     revoked_at, certificate_until, trust";
+     revoked_at, certificate_until, trust, refused_at, refused_why";
 
 pub(super) fn register(connection: &Connection, new: NewAgent) -> Result<AgentRecord, LedgerError> {
     add_branch(connection, &new.branch, new.branch_name.as_deref(), new.at)?;
@@ -82,6 +86,7 @@ pub(super) fn add(
         certificate_until: None,
         trust: None,
         contact: None,
+        refused: None,
     };
     Ok((connection.last_insert_rowid(), record))
 }
@@ -193,6 +198,19 @@ pub(super) fn note_contact(
     Ok(())
 }
 
+/// Kept until the agent is heard again ([`agent`]).
+pub(super) fn note_refusal(
+    connection: &Connection,
+    agent: AgentId,
+    why: &str,
+    at: UnixMillis,
+) -> Result<(), LedgerError> {
+    connection
+        .prepare_cached("UPDATE agents SET refused_at = ?2, refused_why = ?3 WHERE id = ?1")?
+        .execute(params![agent.as_bytes(), at.0, clipped(why, WHY_CHARS)])?;
+    Ok(())
+}
+
 fn agent(row: &Row<'_>) -> Result<AgentRecord, LedgerError> {
     let contact_at: Option<i64> = row.get(4)?;
     let contact = match contact_at {
@@ -207,6 +225,14 @@ fn agent(row: &Row<'_>) -> Result<AgentRecord, LedgerError> {
             damaged: columns::count(row, 10)?,
         }),
     };
+    let refused_at: Option<i64> = row.get(14)?;
+    let refused = match refused_at.filter(|at| contact_at.is_none_or(|heard| heard < *at)) {
+        None => None,
+        Some(at) => Some(RefusedAgent {
+            at: UnixMillis(at),
+            why: row.get(15)?,
+        }),
+    };
     Ok(AgentRecord {
         id: AgentId::from_bytes(row.get(0)?),
         branch: columns::branch(row, 1)?,
@@ -216,5 +242,6 @@ fn agent(row: &Row<'_>) -> Result<AgentRecord, LedgerError> {
         certificate_until: row.get::<_, Option<i64>>(12)?.map(UnixMillis),
         trust: columns::optional_count(row, 13)?,
         contact,
+        refused,
     })
 }

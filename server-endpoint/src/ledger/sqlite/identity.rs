@@ -88,6 +88,10 @@ impl IdentityLedger for SqliteLedger {
         self.change(move |connection| certificates::prove(connection, agent, serial))
     }
 
+    fn note_refusal(&self, agent: AgentId, why: String, at: UnixMillis) -> Pending<'_, ()> {
+        self.change(move |connection| super::agents::note_refusal(connection, agent, &why, at))
+    }
+
     fn certificates(&self, agent: AgentId) -> Pending<'_, Vec<CertificateRecord>> {
         self.read(move |connection| certificates::list(connection, agent))
     }

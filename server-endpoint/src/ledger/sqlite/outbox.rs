@@ -98,6 +98,19 @@ impl OutboxLedger for SqliteLedger {
         })
     }
 
+    fn dead_letter_counts(&self) -> Pending<'_, Vec<(String, u64)>> {
+        self.read(|connection| {
+            let mut statement = connection
+                .prepare_cached("SELECT target, count(*) FROM outbox_dead GROUP BY target")?;
+            let mut rows = statement.query([])?;
+            let mut counts = Vec::new();
+            while let Some(row) = rows.next()? {
+                counts.push((row.get(0)?, columns::count(row, 1)?));
+            }
+            Ok(counts)
+        })
+    }
+
     fn send_again(&self, target: String, numbers: Vec<u64>) -> Pending<'_, u64> {
         self.outbox_write(move |connection| {
             let numbers: Vec<i64> = numbers.into_iter().map(to_integer).collect();

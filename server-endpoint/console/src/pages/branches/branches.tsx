@@ -194,6 +194,9 @@ function AgentRow(props: { branch: Branch; agent: Agent; first: boolean; onAsk: 
             ))}
           </ul>
         )}
+        {agent.refusedWhy && has("refused") && (
+          <p className="small soft refused">{w.branches.refusedWhy(agent.refusedWhy)}</p>
+        )}
         {may("ADMINISTER") && !agent.revoked && (
           <button
             type="button"

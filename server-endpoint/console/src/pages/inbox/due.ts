@@ -1,19 +1,24 @@
-// Which of a ticket's service goals is next, and whether it was missed.
-import type { Summary } from "../../api/generated.ts";
+// Which of a ticket's service goals is next, and whether it was missed or will be soon.
+import type { Due, Summary } from "../../api/generated.ts";
 
-export interface Due {
+/** As the server counts it. */
+const SOON_MS = 4 * 3_600_000;
+
+export interface NextDue {
   goal: "firstAnswer" | "resolution";
   at: string;
-  late: boolean;
+  /** `null`: there is time. */
+  urgency: Due | null;
 }
 
-export function nextDue(ticket: Summary, now: number): Due | null {
+export function nextDue(ticket: Summary, now: number): NextDue | null {
   const service = ticket.service;
-  if (!service || ["CLOSED", "RESOLVED", "WITHDRAWN", "MERGED"].includes(ticket.state)) return null;
-  const open: Array<[Due["goal"], string | null, string | null]> = [
-    ["firstAnswer", service.firstAnswerDue, service.firstAnsweredAt],
-    ["resolution", service.resolutionDue, service.resolvedAt],
-  ];
-  for (const [goal, at, done] of open) if (at && !done) return { goal, at, late: Date.parse(at) < now };
-  return null;
+  if (!service?.dueAt) return null;
+  const answer = [service.firstAnswerDue, service.firstAnswerDueFromFiling].includes(service.dueAt);
+  const left = Date.parse(service.dueAt) - now;
+  return {
+    goal: answer && !service.firstAnsweredAt ? "firstAnswer" : "resolution",
+    at: service.dueAt,
+    urgency: left < 0 ? "OVERDUE" : left < SOON_MS ? "SOON" : null,
+  };
 }

@@ -1,6 +1,8 @@
 // Which tickets an inbox shows: read from the address, asked of the server, and decided here for tickets that
 // arrive live.
-import type { Priority, Summary, TicketState, TicketsVariables } from "../../api/generated.ts";
+import type { Due, Priority, Summary, TicketState, TicketsVariables } from "../../api/generated.ts";
+
+import { nextDue } from "./due.ts";
 
 export const VIEWS = ["todo", "mine", "unassigned", "new", "waiting", "resolved", "all"] as const;
 export type View = (typeof VIEWS)[number];
@@ -14,6 +16,7 @@ export const STATES: readonly TicketState[] = [
   "WITHDRAWN",
   "MERGED",
 ];
+export const DUES: readonly Due[] = ["OVERDUE", "SOON"];
 export const PRIORITIES: readonly Priority[] = ["URGENT", "HIGH", "NORMAL", "LOW"];
 
 export interface Filters {
@@ -26,6 +29,8 @@ export interface Filters {
   assignee: string;
   category: string;
   tag: string;
+  /** By what is due, which comes first then. */
+  due: Due | "";
 }
 
 const UNFINISHED: TicketState[] = ["NEW", "OPEN", "WAITING"];
@@ -53,6 +58,7 @@ export function filtersOf(query: URLSearchParams): Filters {
     assignee: text("assignee"),
     category: text("category"),
     tag: text("tag"),
+    due: among(DUES, query.get("due")),
   };
 }
 
@@ -85,12 +91,13 @@ export function variablesOf(filters: Filters, me: string): TicketsVariables {
     ...(filters.priority ? { priorities: [filters.priority] } : {}),
     ...(filters.category ? { categories: [filters.category] } : {}),
     ...(filters.tag ? { tags: [filters.tag] } : {}),
+    ...(filters.due ? { due: filters.due, order: "DUE" } : {}),
     ...(assignee === null ? { unassigned: true } : assignee ? { assignee } : {}),
   };
 }
 
 /** Whether a ticket belongs into the view; words that are searched for are the server's to judge. */
-export function belongs(ticket: Summary, filters: Filters, me: string): boolean {
+export function belongs(ticket: Summary, filters: Filters, me: string, now = Date.now()): boolean {
   const states = statesOf(filters);
   const assignee = assigneeOf(filters, me);
   return (
@@ -99,6 +106,7 @@ export function belongs(ticket: Summary, filters: Filters, me: string): boolean 
     (!filters.priority || ticket.priority === filters.priority) &&
     (!filters.category || ticket.category === filters.category) &&
     (!filters.tag || ticket.tags.includes(filters.tag)) &&
+    (!filters.due || nextDue(ticket, now)?.urgency === filters.due) &&
     (assignee === undefined || ticket.assignee === assignee)
   );
 }

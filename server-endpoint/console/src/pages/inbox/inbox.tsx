@@ -1,7 +1,7 @@
 // The inbox: which tickets there are, newest first, and what arrives meanwhile. Nothing that one reads moves.
 import { Icon, Notice } from "@branchline/look";
 import { useEffect, useRef, useState, useSyncExternalStore } from "react";
-import type { TicketState } from "../../api/generated.ts";
+import type { Due, TicketState } from "../../api/generated.ts";
 import { useDesk } from "../../desk.tsx";
 import { faultWords } from "../../parts/fault-words.ts";
 import { categoryName } from "../../parts/marks.tsx";
@@ -9,7 +9,7 @@ import { usePageTitle } from "../../parts/page.tsx";
 import { useShortcuts } from "../../parts/shortcuts.tsx";
 import { go, href } from "../../route.ts";
 import { useSpeech } from "../../words/index.tsx";
-import { type Filters, filtersOf, PRIORITIES, queryOf, STATES, VIEWS, type View } from "./filters.ts";
+import { DUES, type Filters, filtersOf, PRIORITIES, queryOf, STATES, VIEWS, type View } from "./filters.ts";
 import { Rows } from "./rows.tsx";
 
 export function Inbox({ query }: { query: URLSearchParams }) {
@@ -174,6 +174,7 @@ function FilterBar({ filters, choose }: { filters: Filters; choose: (change: Par
     filters.priority ||
     filters.assignee ||
     filters.category ||
+    filters.due ||
     filters.tag;
   return (
     <fieldset className="filters">
@@ -215,6 +216,13 @@ function FilterBar({ filters, choose }: { filters: Filters; choose: (change: Par
         options={categories.map((c) => [c.code, categoryName(categories, c.code, language)])}
         onChoose={(category) => choose({ category })}
       />
+      <Choice
+        name={w.inbox.column.due}
+        any={w.inbox.anyDue}
+        value={filters.due}
+        options={DUES.map((due) => [due, w.inbox.dueWithin[due]])}
+        onChoose={(due) => choose({ due: due as Due | "" })}
+      />
       {filters.tag && (
         <button type="button" className="button small" onClick={() => choose({ tag: "" })}>
           <Icon name="tag" />
@@ -227,7 +235,9 @@ function FilterBar({ filters, choose }: { filters: Filters; choose: (change: Par
         <button
           type="button"
           className="button quiet small"
-          onClick={() => choose({ branch: "", state: "", priority: "", assignee: "", category: "", tag: "" })}
+          onClick={() =>
+            choose({ branch: "", state: "", priority: "", assignee: "", category: "", tag: "", due: "" })
+          }
         >
           {w.inbox.clear}
         </button>

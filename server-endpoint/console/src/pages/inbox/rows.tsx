@@ -191,9 +191,12 @@ function DueMark({ ticket }: { ticket: Summary }) {
   if (!due) return null;
   const ago = speech.ago(due.at, now);
   return (
-    <Mark tone={due.late ? "bad" : "plain"} {...(due.late ? { icon: "clock" as const } : {})}>
+    <Mark
+      tone={due.urgency === "OVERDUE" ? "bad" : due.urgency === "SOON" ? "warn" : "plain"}
+      {...(due.urgency ? { icon: "clock" as const } : {})}
+    >
       <time dateTime={due.at} title={`${w.inbox[due.goal]}: ${speech.when(due.at)}`}>
-        {due.late ? w.inbox.overdue(ago) : ago}
+        {due.urgency === "OVERDUE" ? w.inbox.overdue(ago) : ago}
       </time>
     </Mark>
   );

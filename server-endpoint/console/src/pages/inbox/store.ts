@@ -109,6 +109,8 @@ export class InboxStore {
   /** Older tickets that are not on a loaded page are not news: they come with their page. */
   #isNews(ticket: Summary): boolean {
     const last = this.#view.rows.at(-1);
+    if (this.#view.filters?.due && last?.service?.dueAt && ticket.service?.dueAt)
+      return !this.#view.next || ticket.service.dueAt <= last.service.dueAt;
     return !this.#view.next || !last || ticket.receivedAt >= last.receivedAt;
   }
 

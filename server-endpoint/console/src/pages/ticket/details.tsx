@@ -89,17 +89,28 @@ function Goals({ ticket }: { ticket: TicketView }) {
     return Date.parse(due) < now ? w.ticket.overdueSince(when(due)) : w.ticket.due(when(due));
   };
   const late = (due: string, done: string | null) => (done ? Date.parse(done) : now) > Date.parse(due);
-  const goals: Array<[string, string | null, string | null]> = [
-    [w.ticket.firstAnswer, service.firstAnswerDue, service.firstAnsweredAt],
-    [w.ticket.resolution, service.resolutionDue, service.resolvedAt],
+  const goals: Array<[string, string | null, string | null, string | null]> = [
+    [w.ticket.firstAnswer, service.firstAnswerDue, service.firstAnswerDueFromFiling, service.firstAnsweredAt],
+    [w.ticket.resolution, service.resolutionDue, service.resolutionDueFromFiling, service.resolvedAt],
   ];
-  return goals.map(
-    ([name, due, done]) =>
-      due && (
-        <Fact key={name} name={name}>
-          <span className={late(due, done) ? "late" : ""}>{words(due, done)}</span>
-        </Fact>
-      ),
+  const paused = service.paused && !service.resolutionDue;
+  return (
+    <>
+      {goals.map(
+        ([name, due, fromFiling, done]) =>
+          (due || fromFiling) && (
+            <Fact key={name} name={name}>
+              {due && <span className={late(due, done) ? "late" : ""}>{words(due, done)}</span>}
+              {fromFiling && fromFiling !== due && (
+                <span className={`from-filing small ${late(fromFiling, done) ? "late" : "soft"}`}>
+                  {w.ticket.fromFiling(words(fromFiling, done))}
+                </span>
+              )}
+            </Fact>
+          ),
+      )}
+      {paused && <Fact name={w.ticket.resolution}>{w.ticket.paused}</Fact>}
+    </>
   );
 }
 

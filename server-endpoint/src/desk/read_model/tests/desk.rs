@@ -18,7 +18,7 @@ async fn view(central: &Central, number: &str) -> TicketView {
     found.unwrap_or_else(|| panic!("no {number}"))
 }
 
-async fn operator(central: &Central, who: &str) {
+pub(super) async fn operator(central: &Central, who: &str) {
     let new = NewOperator {
         name: name(who),
         role: Role::Support,
@@ -263,4 +263,54 @@ async fn clocks_stop_with_the_first_answer_and_with_the_resolution_until_the_bra
     let before = view(&central, "LYN-000001").await;
     central.model.rebuild(ledger).await.unwrap();
     assert_eq!(view(&central, "LYN-000001").await, before);
+}
+
+#[tokio::test]
+async fn pages_of_several_states_are_what_all_pages_have_of_them() {
+    let (central, mut lyon, _) = worked_on().await;
+    let words: Vec<String> = (0..40).map(|n| format!("more {n}")).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let from = lyon.journal.len();
+    lyon.file(&words, 10);
+    for word in words.iter().step_by(3) {
+        lyon.journal.push(withdrawal(&format!("w {word}"), word));
+    }
+    lyon.submit(&central.ledger, from, lyon.journal.len()).await;
+    central.catch_up().await;
+    let listed = async |states: &[&str], branch: &str, search: &str, most: usize| {
+        let mut query = TicketQuery {
+            states: states.iter().map(|&state| state.to_owned()).collect(),
+            branches: vec![branch.parse().unwrap()],
+            search: search.to_owned(),
+            most,
+            ..TicketQuery::default()
+        };
+        let mut found = Vec::new();
+        loop {
+            let page = central.model.tickets(query.clone()).await.unwrap();
+            assert!(page.tickets.len() <= most);
+            found.extend(page.tickets);
+            let Some(next) = page.next else { return found };
+            query.after = Some(next);
+        }
+    };
+    let all = listed(&[], "LYN", "", 200).await;
+    assert_eq!(all.len(), 43);
+    for states in [
+        &["new"][..],
+        &["new", "withdrawn"],
+        &["merged", "waiting", "new", "new"],
+        &["open", "closed"],
+    ] {
+        let wanted = all.iter().filter(|it| states.contains(&it.state.as_str()));
+        let wanted: Vec<_> = wanted.collect();
+        for most in [1, 7, 200] {
+            let found = listed(states, "LYN", "", most).await;
+            assert!(found.iter().eq(wanted.iter().copied()), "{states:?} {most}");
+        }
+        let of_words = wanted.iter().filter(|it| it.subject.contains("more"));
+        let found = listed(states, "LYN", "more", 7).await;
+        assert!(found.iter().eq(of_words.copied()), "{states:?}");
+        assert!(listed(states, "PAR", "", 7).await.is_empty());
+    }
 }
