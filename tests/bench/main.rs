@@ -2,9 +2,10 @@
 //! because machines are shared and noisy. Prints a table; asserts nothing.
 //!
 //! `make bench BENCH=filing` runs one part: filing, draining, memory, wire, intake, upload, wan,
-//! identity.
+//! identity, desk.
 
 mod baseline;
+mod desk;
 mod draining;
 mod filing;
 mod identity;
@@ -53,6 +54,9 @@ async fn main() {
     }
     if wants("identity") {
         identity::measure(&mut report).await;
+    }
+    if wants("desk") {
+        desk::measure(&mut report).await;
     }
     report.print();
 }

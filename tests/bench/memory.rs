@@ -83,7 +83,7 @@ fn row(report: &mut Report, what: &str, bytes: u64, bare: u64, goal: f64) {
 }
 
 /// This program, idle.
-fn bare_process() -> u64 {
+pub fn bare_process() -> u64 {
     let own = std::env::current_exe().expect("own path");
     let mut child = Command::new(own)
         .arg(IDLE)

@@ -14,8 +14,8 @@ use crate::linkemu::ARGUMENT;
 use crate::report::{Report, at_most, percentile};
 
 /// The ends of the link. Addresses of the loopback range, which no machine's network uses for anything else.
-const BRANCH: (&str, &str) = ("wan-branch", "127.77.0.1");
-const CENTRAL: (&str, &str) = ("wan-hq", "127.77.0.2");
+pub const BRANCH: (&str, &str) = ("wan-branch", "127.77.0.1");
+pub const CENTRAL: (&str, &str) = ("wan-hq", "127.77.0.2");
 /// Small files, and bytes of each; and the large one of the same size.
 const SMALL_FILES: u64 = 2_000;
 const SMALL_BYTES: u64 = 20_000;
@@ -29,7 +29,7 @@ const ROUND_TRIP: Duration = Duration::from_millis(300);
 const TICKETS: usize = 200;
 
 /// The emulated link, which ends with this handle.
-struct Wan {
+pub struct Wan {
     emulator: Child,
     socket: PathBuf,
 }
@@ -45,7 +45,7 @@ impl Drop for Wan {
 }
 
 impl Wan {
-    fn start(folder: &Path, link: &str) -> Self {
+    pub fn start(folder: &Path, link: &str) -> Self {
         let socket = folder.join("linkemu.sock");
         let emulator = Command::new(std::env::current_exe().expect("a program knows its path"))
             .args([ARGUMENT, "run", "--name", "wan-", "--sock"])
@@ -106,7 +106,7 @@ fn run(words: &[&str]) {
 }
 
 /// Processes that `start` begins live in this namespace.
-fn within<T>(namespace: &str, start: impl FnOnce() -> T) -> T {
+pub fn within<T>(namespace: &str, start: impl FnOnce() -> T) -> T {
     let own = std::fs::File::open("/proc/thread-self/ns/net").expect("open the own namespace");
     let other = std::fs::File::open(format!("/run/netns/{namespace}")).expect("open a namespace");
     // SAFETY: only this thread changes its namespace, and changes back before it does anything else.
@@ -119,7 +119,7 @@ fn within<T>(namespace: &str, start: impl FnOnce() -> T) -> T {
     started
 }
 
-fn can_emulate() -> bool {
+pub fn can_emulate() -> bool {
     // SAFETY: reads a number.
     let is_root = unsafe { libc::geteuid() } == 0;
     is_root && Path::new("/dev/net/tun").exists()
@@ -135,7 +135,7 @@ pub async fn measure(report: &mut Report) {
     tickets_beside_an_upload(report).await;
 }
 
-fn join(sandbox: &Path) -> (Central, Branch) {
+pub fn join(sandbox: &Path) -> (Central, Branch) {
     let address: SocketAddr = format!("{}:18470", CENTRAL.1).parse().expect("an address");
     let mut central = Central::init_at(sandbox, address);
     within(CENTRAL.0, || central.start());
