@@ -6,13 +6,17 @@ CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
 CONSOLE := server-endpoint/console
+CLIENT := desktop/ui
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help demo test bench lint deny advisories tools console node console-packages chromium
+.PHONY: help demo test bench lint deny advisories tools webkit console node console-packages client client-packages chromium screen
 
 help:
-	@echo "make demo    the main job on real processes, told in a few lines (ONCE=1 ends by itself)"
+	@echo "make demo    the main job on real processes, told in a few lines (ONCE=1 ends by itself); opens the"
+	@echo "             desktop client where there is a screen (DESKTOP=1 makes one with Xvfb)"
 	@echo "make test    all tests"
 	@echo "make console the web page for central support, which the server embeds"
+	@echo "make client  the pages in the desktop client's window"
 	@echo "make bench   speed, memory and bytes on the wire, each beside a baseline of the same run"
 	@echo "make lint    formatting, clippy, Biome and tsc; warnings are errors"
 	@echo "make deny    licences, bans and sources of all dependencies"
@@ -24,6 +28,13 @@ tools:
 	  echo "installing a C compiler (build-essential)"; \
 	  SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 	  $$SUDO apt-get update -q && $$SUDO apt-get install -y -q build-essential; }
+
+# What the desktop client's window is made of: WebKitGTK, and the icon in the tray.
+webkit:
+	@dpkg -s libwebkit2gtk-4.1-dev libayatana-appindicator3-dev librsvg2-dev >/dev/null 2>&1 || { \
+	  echo "installing what the desktop client is built with (libwebkit2gtk-4.1-dev, libayatana-appindicator3-dev, librsvg2-dev)"; \
+	  $(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends \
+	    libwebkit2gtk-4.1-dev libayatana-appindicator3-dev librsvg2-dev pkg-config; }
 
 # What the console is built with. Debian 12's Node (18) does; npm comes apart from it there.
 node:
@@ -45,6 +56,23 @@ console: console-packages
 	    src look -newer dist/index.html -print -quit)" ]; then \
 	  echo "building the console"; npm run --silent build -- --logLevel=warn; fi
 
+client-packages: node
+	@cd $(CLIENT) && if ! [ node_modules/.installed -nt package-lock.json ]; then \
+	  echo "installing the desktop client's npm packages"; \
+	  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && touch node_modules/.installed; fi
+
+# A page that cargo put there in its absence is no built one: it has no assets.
+client: client-packages
+	@cd $(CLIENT) && if ! [ -d dist/assets ] || [ -n "$$(find index.html vite.config.ts package-lock.json \
+	    src ../../$(CONSOLE)/look -newer dist/index.html -print -quit)" ]; then \
+	  echo "building the desktop client's pages"; npm run --silent build -- --logLevel=warn; fi
+
+# A screen, a session and a driver for the desktop client's real window.
+screen:
+	@command -v Xvfb >/dev/null && command -v WebKitWebDriver >/dev/null && command -v dbus-daemon >/dev/null || { \
+	  echo "installing what the desktop client is tested with (xvfb, dbus, webkit2gtk-driver)"; \
+	  $(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends xvfb xauth dbus webkit2gtk-driver; }
+
 # Tests drive a real browser.
 chromium:
 	@command -v chromium >/dev/null || { \
@@ -52,21 +80,23 @@ chromium:
 	  SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 	  $$SUDO apt-get update -q && $$SUDO apt-get install -y -q --no-install-recommends chromium; }
 
-demo: tools console
+demo: tools webkit console client
 	@echo "building the programs (the first time takes a few minutes)"
-	@$(CARGO) build --locked --quiet -p branchline-agent -p branchline-server -p branchline-tests --bins
-	@ONCE=$(ONCE) $(CARGO) run --locked --quiet -p branchline-tests --bin demo
+	@$(CARGO) build --locked --quiet -p branchline-agent -p branchline-server -p branchline-desktop -p branchline-tests --bins
+	@ONCE=$(ONCE) $(if $(DESKTOP),DESKTOP=$(DESKTOP)) $(CARGO) run --locked --quiet -p branchline-tests --bin demo
 
-test: tools console chromium
+test: tools webkit console client chromium screen
 	cd $(CONSOLE) && npm run --silent test
+	cd $(CLIENT) && npm run --silent test && npm run --silent accessible
 	$(CARGO) test --locked --workspace
 
-bench: tools console
-	$(CARGO) build --locked --quiet --release -p branchline-agent -p branchline-server -p branchline-tests --bins
+bench: tools webkit console client
+	$(CARGO) build --locked --quiet --release -p branchline-agent -p branchline-server -p branchline-desktop -p branchline-tests --bins
 	$(CARGO) run --locked --quiet --release -p branchline-tests --bin bench -- $(BENCH)
 
-lint: tools console-packages
+lint: tools webkit console-packages client-packages
 	cd $(CONSOLE) && npm run --silent lint
+	cd $(CLIENT) && npm run --silent lint
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 

@@ -145,6 +145,7 @@ async fn open_desk(
         shutdown: shutdown.clone(),
     };
     let intake = Arc::new(FileIntake::new(store.clone(), config.files.file_bytes()));
+    let colleagues = config.colleagues;
     let drop_folders = DropFolders::start(config.drop_folders, &surroundings, tasks);
     let (files, ended) = (store.clone(), shutdown.clone());
     tasks.spawn(async move { files.keep_files(retention, ended).await });
@@ -158,6 +159,7 @@ async fn open_desk(
         owner,
         membership: view,
         drop_folders,
+        colleagues,
     }))
 }
 

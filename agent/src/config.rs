@@ -86,6 +86,9 @@ pub struct Config {
     /// How fast they may go out.
     #[serde(default)]
     pub bulk: Bulk,
+    /// Whoever uses this computer sees what colleagues filed on it, not only their own.
+    #[serde(default)]
+    pub colleagues: bool,
     /// Folders whose files become tickets.
     #[serde(default, rename = "drop_folder")]
     pub drop_folders: Vec<DropFolder>,

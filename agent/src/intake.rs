@@ -3,6 +3,7 @@
 //! On the data's way: **intake** → chunker → store. Intake checks, the store saves, and only then is
 //! anything answered.
 
+mod changes;
 pub mod counter;
 pub mod drop_folders;
 mod given;

@@ -211,7 +211,51 @@ async fn stay_up(central: &Central, branches: &[Branch; 2]) {
         "  kill -9 {}   # central; then see what a branch says",
         central.pid()
     );
+    let _client = open_client(&branches[0]);
     let _ = tokio::signal::ctrl_c().await;
+}
+
+/// The desktop client of the first branch, where there is a screen; it ends with the demo.
+fn open_client(branch: &Branch) -> Option<Ended> {
+    let program = harness::processes::binary("branchline-desktop");
+    let screen = ["DISPLAY", "WAYLAND_DISPLAY"].map(std::env::var_os);
+    let forced = std::env::var_os("DESKTOP").is_some();
+    let mut command = if screen.iter().any(Option::is_some) {
+        std::process::Command::new(program)
+    } else if forced {
+        let mut command = std::process::Command::new("xvfb-run");
+        command.arg("--auto-servernum").arg(program);
+        command
+    } else {
+        println!(
+            "  {} needs a screen, and there is none here",
+            program.display()
+        );
+        return None;
+    };
+    command
+        .env("BRANCHLINE_SOCKET", branch.socket())
+        .env("BRANCHLINE_DESKTOP_DATA", branch.folder().join("desktop"));
+    match command.spawn() {
+        Ok(child) => {
+            println!("  the desktop client of {} is open", branch.code);
+            Some(Ended(child))
+        }
+        Err(fault) => {
+            println!("  the desktop client does not start: {fault}");
+            None
+        }
+    }
+}
+
+/// Ends with its handle.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn say(step: u32, text: &str) {

@@ -9,6 +9,7 @@ mod branch_network;
 mod bulk_lane;
 mod console;
 mod desk;
+mod desktop;
 mod dmz_haproxy;
 mod drop_folders;
 mod enrolment;

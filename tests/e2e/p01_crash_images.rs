@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use branchline_agent::store::filing::{Ask, Filing, TicketDraft};
+use branchline_agent::store::finding::{Question, Sight};
 use branchline_agent::store::inspect::Inspection;
 use branchline_agent::store::{ChunkBounds, JOURNAL_FILE, Store, StoreSettings};
 use branchline_protocol::chain::Position;
@@ -186,7 +187,13 @@ async fn check_view(
     asked: &Asked,
     present: usize,
 ) -> Result<Vec<TicketNumber>, String> {
-    let list = store.tickets(None, 100).await;
+    let everything = Question {
+        before: None,
+        limit: 100,
+        sight: Sight::All,
+        search: None,
+    };
+    let list = store.tickets(everything).await;
     let list = list.map_err(|fault| fault.to_string())?.tickets;
     let listed: Vec<OperationId> = list.iter().map(|ticket| OperationId(ticket.id.0)).collect();
     let expected: Vec<OperationId> = asked.ids[..present.min(2)].iter().rev().copied().collect();

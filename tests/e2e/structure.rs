@@ -93,6 +93,51 @@ fn agent_and_server_never_see_each_other() {
     );
 }
 
+#[test]
+fn the_client_knows_the_agents_api_and_its_controller_no_window() {
+    let controller = dependencies_of("branchline-desktop-controller");
+    assert!(controller.iter().any(|name| name == "branchline_agent_api"));
+    for foreign in [
+        "tauri",
+        "wry",
+        "gtk",
+        "rusqlite",
+        "branchline_agent",
+        "branchline_server",
+    ] {
+        assert!(
+            !controller.iter().any(|name| name == foreign),
+            "the controller depends on {foreign}"
+        );
+    }
+    let shell = dependencies_of("branchline-desktop");
+    for foreign in ["rusqlite", "branchline_agent", "branchline_server"] {
+        assert!(
+            !shell.iter().any(|name| name == foreign),
+            "the desktop client depends on {foreign}"
+        );
+    }
+    let sources = sources_below(&root().join("desktop/shell"));
+    assert!(sources.len() > 5);
+    // The window names no path and runs nothing.
+    let capabilities = root().join("desktop/shell/capabilities/main.json");
+    let capabilities = std::fs::read_to_string(capabilities).unwrap();
+    for foreign in [
+        "core:",
+        "fs:",
+        "shell:",
+        "dialog:",
+        "notification:",
+        "autostart:",
+        "http:",
+    ] {
+        assert!(
+            !capabilities.contains(foreign),
+            "the window may use {foreign}"
+        );
+    }
+}
+
 /// What each module of a crate may not mention.
 const AGENT: &[(&str, &[&str])] = &[
     (
@@ -249,7 +294,13 @@ fn modules_depend_one_way() {
 
 #[test]
 fn files_open_with_what_they_are_for_and_stay_readable() {
-    for folder in ["sync-protocol", "agent", "server-endpoint", "tests"] {
+    for folder in [
+        "sync-protocol",
+        "agent",
+        "server-endpoint",
+        "desktop",
+        "tests",
+    ] {
         for path in sources_below(&root().join(folder)) {
             let text = std::fs::read_to_string(&path).unwrap();
             assert!(

@@ -23,6 +23,7 @@ fn build() -> PathBuf {
         "--quiet",
         "--package=branchline-agent",
         "--package=branchline-server",
+        "--package=branchline-desktop",
         // With it the dependencies have the features that this very build has, and are not built again.
         "--package=branchline-tests",
         "--bins",

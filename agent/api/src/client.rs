@@ -2,6 +2,7 @@
 
 mod attach;
 
+use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,9 +16,9 @@ use serde::de::DeserializeOwned;
 pub use attach::{Attachment, Progress};
 
 use crate::{
-    AddComment, CATALOGUE_PATH, FILES_PATH, FileList, FileSummary, FileTicket, GIVEN_PATH,
-    GivenFile, OperationSaved, STATUS_PATH, Status, TICKETS_PATH, TicketDetails, TicketList,
-    WithdrawTicket,
+    AddComment, CATALOGUE_PATH, CHANGES_PATH, Changes, ChangesQuery, FILES_PATH, FileList,
+    FileSummary, FileTicket, GIVEN_PATH, GivenFile, OperationSaved, STATUS_PATH, Status,
+    TICKETS_PATH, TicketDetails, TicketList, TicketQuery, WithdrawTicket,
 };
 
 /// Longer than the agent's own bound on a commit; beyond it the agent is not coming back.
@@ -127,9 +128,41 @@ impl Client {
         before: Option<u32>,
         limit: u32,
     ) -> Result<TicketList, ClientError> {
-        let before = before.map_or_else(String::new, |before| format!("&before={before}"));
-        self.get(&format!("{TICKETS_PATH}?limit={limit}{before}"))
-            .await
+        let query = TicketQuery {
+            before,
+            limit: Some(limit),
+            ..TicketQuery::default()
+        };
+        self.find_tickets(&query).await
+    }
+
+    /// Tickets, newest first: one's own, or those in which certain words stand.
+    pub async fn find_tickets(&self, query: &TicketQuery) -> Result<TicketList, ClientError> {
+        let mut path = format!("{TICKETS_PATH}?mine={}", query.mine);
+        if let Some(before) = query.before {
+            let _ = write!(path, "&before={before}");
+        }
+        if let Some(limit) = query.limit {
+            let _ = write!(path, "&limit={limit}");
+        }
+        if let Some(search) = &query.search {
+            path.push_str("&search=");
+            path.push_str(&attach::escaped(search));
+        }
+        self.get(&path).await
+    }
+
+    /// Waits until something changes, as long as the query says.
+    pub async fn changes(&self, query: &ChangesQuery) -> Result<Changes, ClientError> {
+        let mut path = format!("{CHANGES_PATH}?wait={}", query.wait);
+        if let Some(seen) = &query.seen {
+            path.push_str("&seen=");
+            path.push_str(&attach::escaped(seen));
+        }
+        if let Some(news) = query.news {
+            let _ = write!(path, "&news={news}");
+        }
+        self.get(&path).await
     }
 
     /// One ticket with all that came after it.

@@ -4,11 +4,13 @@
 //! or a named pipe; the agent serves the same types. Knows no SQL and no rules: those live in the
 //! agent, and errors come back as problem documents that name the field and who must act.
 
+mod changes;
 mod client;
 mod file;
 mod status;
 mod ticket;
 
+pub use changes::{Changes, ChangesQuery, News, NewsKind};
 pub use client::{Attachment, Client, ClientError, Progress};
 pub use file::{
     FileList, FileRefused, FileSaved, FileSummary, FileTaking, FilesStatus, GivenFile, GivenState,
@@ -19,8 +21,8 @@ pub use status::{
     FileTrouble, LastError, LinkState, LinkStatus, Status,
 };
 pub use ticket::{
-    AddComment, Delivery, Entry, EntryKind, FileTicket, OperationSaved, Reply, TicketDetails,
-    TicketList, TicketSummary, WithdrawTicket,
+    AddComment, Delivery, Entry, EntryKind, FileCounts, FileTicket, OperationSaved, Reply,
+    TicketDetails, TicketList, TicketQuery, TicketSummary, WithdrawTicket,
 };
 
 /// `POST` files a ticket; `GET ?before=SERIAL&limit=N` lists them, newest first.
@@ -33,6 +35,14 @@ pub const FILES_PATH: &str = "/v1/files";
 pub const GIVEN_PATH: &str = "/v1/given";
 /// `GET`: what central wants people to file by, as last heard; there offline too.
 pub const CATALOGUE_PATH: &str = "/v1/catalogue";
+/// `GET`: waits until something changes; see [`ChangesQuery`].
+pub const CHANGES_PATH: &str = "/v1/changes";
+/// Seconds that such a question may wait: less than what a client has patience for.
+pub const CHANGES_WAIT_SECONDS: u64 = 30;
+/// News in one answer.
+pub const LIST_NEWS: usize = 50;
+/// Characters of a search.
+pub const SEARCH_CHARS: usize = 200;
 /// `GET`: how the agent is.
 pub const STATUS_PATH: &str = "/v1/status";
 /// Bytes of a request body: the longest texts with every character escaped.

@@ -29,6 +29,9 @@ pub struct Status {
     pub link: LinkStatus,
     /// Operations saved here and not yet acknowledged by central.
     pub waiting: u64,
+    /// Tickets that they are on.
+    #[serde(default)]
+    pub waiting_tickets: u64,
     /// When the oldest of them was saved.
     pub oldest_waiting: Option<UnixMillis>,
     /// When central last acknowledged an operation.

@@ -129,13 +129,51 @@ pub struct TicketSummary {
     /// The ticket that goes on in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged_into: Option<TicketNumber>,
+    /// How many answers of central are kept here.
+    #[serde(default)]
+    pub replies: u32,
+    /// How its files are.
+    #[serde(default)]
+    pub files: FileCounts,
+}
+
+/// A ticket's files in numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileCounts {
+    /// In all.
+    pub all: u32,
+    /// Those that central does not have yet.
+    pub unsent: u32,
+    /// Those that central has and has not judged.
+    pub unjudged: u32,
+    /// Those that came to nothing.
+    pub failed: u32,
 }
 
 fn unheard() -> TicketState {
     TicketState::New
 }
 
-/// The answer to a list, newest first.
+/// Which tickets a list is of: `GET /v1/tickets?before=SERIAL&limit=N&mine=true&search=WORDS`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TicketQuery {
+    /// Only those with a serial below this: the `next` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u32>,
+    /// How many; 1 to [`crate::LIST_TICKETS`], 50 where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Only those that the caller filed.
+    #[serde(default)]
+    pub mine: bool,
+    /// Only those in which every word of this stands; at most [`crate::SEARCH_CHARS`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<String>,
+}
+
+/// The answer to a list, newest first. A page may be short, even empty, and have a `next`: one question
+/// looks at a bounded number of tickets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicketList {
     /// At most [`crate::LIST_TICKETS`].

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use branchline_agent_api::{
-    AddComment, Client, Delivery, FileTicket, OperationSaved, TicketSummary, WithdrawTicket,
+    AddComment, Client, Delivery, FileTicket, OperationSaved, TicketList, TicketQuery,
+    TicketSummary, WithdrawTicket,
 };
 use branchline_protocol::desk::{Category, TicketState};
 use branchline_protocol::id::{OperationId, TicketNumber};
@@ -103,6 +104,12 @@ pub(super) struct ListArgs {
     /// How many
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
     limit: u32,
+    /// Only your own
+    #[arg(long)]
+    mine: bool,
+    /// Only tickets in which every one of these words stands: number, text, comments, answers, file names
+    #[arg(long, value_name = "WORDS")]
+    search: Option<String>,
     /// Only tickets before this one
     #[arg(long, value_name = "NUMBER")]
     before: Option<TicketNumber>,
@@ -331,9 +338,7 @@ fn text_or_stdin(text: Option<String>, field: &str) -> Result<String, CliError> 
 }
 
 async fn list(args: ListArgs, client: &Client) -> Result<(), CliError> {
-    let list = client
-        .tickets(args.before.map(|number| number.serial), args.limit)
-        .await?;
+    let list = find(&args, client).await?;
     if args.json {
         output::json(&list);
         return Ok(());
@@ -353,6 +358,30 @@ async fn list(args: ListArgs, client: &Client) -> Result<(), CliError> {
         output::line(&format!("More: --before {}", last.number));
     }
     Ok(())
+}
+
+/// As many as were asked for, where there are so many: the agent looks at a bounded number at once.
+async fn find(args: &ListArgs, client: &Client) -> Result<TicketList, CliError> {
+    let mut query = TicketQuery {
+        before: args.before.as_ref().map(|number| number.serial),
+        limit: Some(args.limit),
+        mine: args.mine,
+        search: args.search.clone(),
+    };
+    let mut found = client.find_tickets(&query).await?;
+    while let Some(next) = found.next
+        && let Some(wanted) = args
+            .limit
+            .checked_sub(u32::try_from(found.tickets.len()).unwrap_or(u32::MAX))
+            .filter(|&wanted| wanted > 0)
+    {
+        query.before = Some(next);
+        query.limit = Some(wanted);
+        let page = client.find_tickets(&query).await?;
+        found.tickets.extend(page.tickets);
+        found.next = page.next;
+    }
+    Ok(found)
 }
 
 fn row(ticket: &TicketSummary) -> String {

@@ -109,6 +109,7 @@ async fn status(State(sign): State<Arc<Sign>>) -> JsonAnswer<Status> {
             next_attempt: None,
         },
         waiting: 0,
+        waiting_tickets: 0,
         oldest_waiting: None,
         last_acknowledgement: None,
         rejected: 0,

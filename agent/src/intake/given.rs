@@ -1,7 +1,7 @@
 //! Files that central gave, over the local API: how they stand, and their bytes once they are proven (P4).
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::response::Response;
 use branchline_agent_api::{GivenFile, GivenState};
 use branchline_protocol::id::FileId;
@@ -13,6 +13,7 @@ use tokio::io::AsyncReadExt;
 use super::local_api::{Desk, Shared};
 use super::problems::Refusal;
 use super::requests::JsonAnswer;
+use crate::platform::Caller;
 use crate::store::given::Standing;
 
 /// Bytes read at a time.
@@ -20,16 +21,18 @@ const PIECE_BYTES: usize = 64 * 1024;
 
 pub(super) async fn show(
     State(desk): Shared,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<JsonAnswer<GivenFile>, Refusal> {
-    found(&desk, &id).await.map(JsonAnswer)
+    found(&desk, &caller, &id).await.map(JsonAnswer)
 }
 
 pub(super) async fn content(
     State(desk): Shared,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, Refusal> {
-    let given = found(&desk, &id).await?;
+    let given = found(&desk, &caller, &id).await?;
     let detail = match given.state {
         GivenState::Here => None,
         GivenState::Wanted => Some("it is not here yet; it comes by itself, when the link allows"),
@@ -61,12 +64,15 @@ pub(super) async fn content(
     Ok(response)
 }
 
-async fn found(desk: &Desk, id: &str) -> Result<GivenFile, Refusal> {
+async fn found(desk: &Desk, caller: &Caller, id: &str) -> Result<GivenFile, Refusal> {
     let unknown = || {
         let detail = format!("central gave no file {id} that is known here");
         Refusal::from(Problem::new(ProblemKind::NotFound, detail))
     };
     let id: FileId = id.parse().map_err(|_| unknown())?;
+    if !desk.store.is_given_seen(id, desk.sight_of(caller)).await? {
+        return Err(unknown());
+    }
     let (file, standing) = desk.store.given(id).await?.ok_or_else(unknown)?;
     let state = match standing {
         Standing::Wanted => GivenState::Wanted,

@@ -8,19 +8,18 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Extension, Query, State};
 use axum::routing::{get, post};
 use branchline_agent_api::{
-    AddComment, FileTicket, LIST_TICKETS, OperationSaved, REQUEST_BYTES, Status, TicketDetails,
-    TicketList, WithdrawTicket,
+    AddComment, FileTicket, LIST_TICKETS, OperationSaved, REQUEST_BYTES, SEARCH_CHARS, Status,
+    TicketDetails, TicketList, TicketQuery, WithdrawTicket,
 };
 use branchline_protocol::desk::Catalogue;
 use branchline_protocol::enrolment::JournalOf;
-use branchline_protocol::id::OperationId;
+use branchline_protocol::id::{OperationId, TicketNumber};
 use branchline_protocol::operation::Reporter;
 use branchline_protocol::problem::{Problem, ProblemKind};
 use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde::Deserialize;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,9 +28,11 @@ use tower::Service;
 use crate::platform::{Caller, LocalListener};
 use crate::store::Store;
 use crate::store::filing::{Ask, Filing, TicketDraft};
+use crate::store::finding::{Question, Sight};
 use crate::sync::bulk::BulkView;
 use crate::sync::{Appended, SyncStatus, UploadProgress};
 
+use super::changes;
 use super::counter::{Counter, MembershipView};
 use super::drop_folders::DropFolders;
 use super::given;
@@ -72,6 +73,8 @@ pub struct Desk {
     pub membership: MembershipView,
     /// For the status.
     pub drop_folders: DropFolders,
+    /// Everybody on this computer sees everybody's tickets.
+    pub colleagues: bool,
 }
 
 pub(super) type Shared = State<Arc<Desk>>;
@@ -154,6 +157,7 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/files/{id}", get(uploads::show_file))
         .route("/v1/given/{id}", get(given::show))
         .route("/v1/given/{id}/content", get(given::content))
+        .route("/v1/changes", get(changes::changes))
         .route("/v1/catalogue", get(catalogue))
         .route("/v1/status", get(status))
         .fallback(no_such_route)
@@ -204,6 +208,7 @@ async fn add_comment(
     Number(number): Number,
     JsonBody(ask): JsonBody<AddComment>,
 ) -> Result<JsonAnswer<OperationSaved>, Refusal> {
+    desk.must_see(&caller, &number).await?;
     let text = ask.text.replace("\r\n", "\n");
     desk.save(caller, ask.id, Ask::Comment { number, text })
         .await
@@ -215,53 +220,74 @@ async fn withdraw_ticket(
     Number(number): Number,
     JsonBody(ask): JsonBody<WithdrawTicket>,
 ) -> Result<JsonAnswer<OperationSaved>, Refusal> {
+    desk.must_see(&caller, &number).await?;
     let reason = ask.reason.map(|reason| reason.replace("\r\n", "\n"));
     desk.save(caller, ask.id, Ask::Withdrawal { number, reason })
         .await
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListQuery {
-    before: Option<u32>,
-    limit: Option<u32>,
-}
-
 async fn list_tickets(
     State(desk): Shared,
-    query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
+    Extension(caller): Extension<Caller>,
+    query: Result<Query<TicketQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<JsonAnswer<TicketList>, Refusal> {
     let Query(query) = query.map_err(|fault| {
         Problem::new(
             ProblemKind::Malformed,
-            format!("{fault}; use ?before=SERIAL&limit=N"),
+            format!("{fault}; use ?before=SERIAL&limit=N&mine=true&search=WORDS"),
         )
     })?;
     let limit = query.limit.unwrap_or(DEFAULT_LIST);
-    if !(1..=LIST_TICKETS).contains(&limit) {
-        let detail = format!("limit must be 1 to {LIST_TICKETS}");
+    let search = query.search.as_deref().unwrap_or_default();
+    let fault = if !(1..=LIST_TICKETS).contains(&limit) {
+        Some(("limit", format!("limit must be 1 to {LIST_TICKETS}")))
+    } else if search.chars().count() > SEARCH_CHARS {
+        Some((
+            "search",
+            format!("search has at most {SEARCH_CHARS} characters"),
+        ))
+    } else {
+        None
+    };
+    if let Some((field, detail)) = fault {
         return Err(Problem::new(ProblemKind::InvalidField, detail)
-            .on_field("limit")
+            .on_field(field)
             .into());
     }
-    Ok(JsonAnswer(desk.store.tickets(query.before, limit).await?))
+    let sight = if query.mine {
+        Sight::Own(caller.user)
+    } else {
+        desk.sight_of(&caller)
+    };
+    let question = Question {
+        before: query.before,
+        limit,
+        sight,
+        search: query.search,
+    };
+    Ok(JsonAnswer(desk.store.tickets(question).await?))
 }
 
 async fn show_ticket(
     State(desk): Shared,
+    Extension(caller): Extension<Caller>,
     Number(number): Number,
 ) -> Result<JsonAnswer<TicketDetails>, Refusal> {
+    desk.must_see(&caller, &number).await?;
     let mut found = desk.store.ticket(number.clone()).await?;
     if let Some(ticket) = &mut found {
         desk.fill_progress(&mut ticket.files);
     }
-    found.map(JsonAnswer).ok_or_else(|| {
-        Problem::new(
-            ProblemKind::NotFound,
-            format!("there is no ticket {number} here"),
-        )
-        .into()
-    })
+    found.map(JsonAnswer).ok_or_else(|| no_such_ticket(&number))
+}
+
+/// Also for one that the caller may not see.
+fn no_such_ticket(number: &TicketNumber) -> Refusal {
+    Problem::new(
+        ProblemKind::NotFound,
+        format!("there is no ticket {number} here"),
+    )
+    .into()
 }
 
 async fn catalogue(State(desk): Shared) -> JsonAnswer<Catalogue> {
@@ -282,6 +308,7 @@ async fn status(State(desk): Shared) -> Result<JsonAnswer<Status>, Refusal> {
         enrolment: desk.membership.status(),
         link,
         waiting: facts.waiting,
+        waiting_tickets: facts.waiting_tickets,
         oldest_waiting: facts.oldest_waiting,
         last_acknowledgement: facts.last_acknowledgement,
         last_error,
@@ -299,6 +326,28 @@ async fn status(State(desk): Shared) -> Result<JsonAnswer<Status>, Refusal> {
 }
 
 impl Desk {
+    /// Whose tickets somebody may see here.
+    pub(super) fn sight_of(&self, caller: &Caller) -> Sight {
+        if self.colleagues || caller.is_administrator {
+            Sight::All
+        } else {
+            Sight::Own(caller.user.clone())
+        }
+    }
+
+    /// A ticket that somebody may not see is none to them.
+    pub(super) async fn must_see(
+        &self,
+        caller: &Caller,
+        number: &TicketNumber,
+    ) -> Result<(), Refusal> {
+        let sight = self.sight_of(caller);
+        if self.store.is_seen(number.clone(), sight).await? {
+            return Ok(());
+        }
+        Err(no_such_ticket(number))
+    }
+
     async fn save(
         &self,
         caller: Caller,

@@ -16,6 +16,7 @@ use crate::platform::Caller;
 use crate::store::chunks::ChunksError;
 use crate::store::files::AttachError;
 use crate::store::filing::{Ask, Filing};
+use crate::store::finding::Sight;
 
 use super::local_api::{Desk, Shared};
 use super::problems::Refusal;
@@ -96,6 +97,7 @@ async fn take(
     let id = query
         .id
         .unwrap_or_else(|| OperationId(crate::ids::new_uuid(at.millis)));
+    desk.must_see(&caller, &number).await?;
     // Said before gigabytes are taken in for a ticket that is not there; asked again when it counts.
     desk.intake.may_attach(number.clone()).await?;
     let file = FileId::from(id);
@@ -137,6 +139,7 @@ pub(super) struct ListQuery {
 
 pub(super) async fn list_files(
     State(desk): Shared,
+    Extension(caller): Extension<Caller>,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<JsonAnswer<FileList>, Refusal> {
     let Query(query) = query.map_err(|fault| {
@@ -151,12 +154,16 @@ pub(super) async fn list_files(
             .into());
     }
     let mut list = desk.store.files(query.before, limit).await?;
+    if let Sight::Own(user) = desk.sight_of(&caller) {
+        list.files.retain(|file| file.by == user);
+    }
     desk.fill_progress(&mut list.files);
     Ok(JsonAnswer(list))
 }
 
 pub(super) async fn show_file(
     State(desk): Shared,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<JsonAnswer<FileSummary>, Refusal> {
     let unknown = || {
@@ -165,6 +172,7 @@ pub(super) async fn show_file(
     };
     let file: FileId = id.parse().map_err(|_| unknown())?;
     let mut found = desk.store.file(file).await?.ok_or_else(unknown)?;
+    desk.must_see(&caller, &found.number).await?;
     desk.fill_progress(std::slice::from_mut(&mut found));
     Ok(JsonAnswer(found))
 }

@@ -22,6 +22,8 @@ pub struct LocalListener {
 pub struct Caller {
     /// The user's account name.
     pub user: String,
+    /// Runs this computer: sees what anybody filed on it.
+    pub is_administrator: bool,
 }
 
 impl LocalListener {
@@ -102,8 +104,12 @@ mod caller {
             return Err(io::Error::last_os_error());
         }
         let name = name.split(|&unit| unit == 0).next().unwrap_or_default();
+        let user = String::from_utf16_lossy(name);
+        // The service's own account; members of a group are not told by the pipe.
+        let is_administrator = user.eq_ignore_ascii_case("SYSTEM");
         Ok(Caller {
-            user: String::from_utf16_lossy(name),
+            user,
+            is_administrator,
         })
     }
 

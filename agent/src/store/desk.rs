@@ -278,6 +278,13 @@ pub(super) fn replies(connection: &Connection, serial: u32) -> rusqlite::Result<
     rows.collect()
 }
 
+/// How many replies a ticket has.
+pub(super) fn reply_count(connection: &Connection, serial: u32) -> rusqlite::Result<u32> {
+    connection
+        .prepare_cached("SELECT count(*) FROM reply WHERE serial = ?1")?
+        .query_row([serial], |row| row.get(0))
+}
+
 /// What central made of a ticket, as its columns say; what cannot be read counts as not said.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Made {

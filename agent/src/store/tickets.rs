@@ -1,8 +1,6 @@
 //! The branch's view of its tickets, read-only: what a person sees, offline too.
 
-use branchline_agent_api::{
-    Delivery, Entry, EntryKind, LIST_TICKETS, TicketDetails, TicketList, TicketSummary,
-};
+use branchline_agent_api::{Delivery, Entry, EntryKind, TicketDetails, TicketSummary};
 use branchline_protocol::desk::TicketState;
 use branchline_protocol::event::{Rejection, RejectionCode};
 use branchline_protocol::id::{TicketId, TicketNumber};
@@ -12,25 +10,25 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::desk::{self, Made};
 use super::{Store, StoreError, StoreSettings, StreamRow, from_sql, to_sql};
 
-struct TicketRow {
-    serial: u32,
+pub(super) struct TicketRow {
+    pub(super) serial: u32,
     /// Central's, where it is another.
-    central_serial: Option<u32>,
+    pub(super) central_serial: Option<u32>,
     id: TicketId,
-    position: u64,
-    suffix: u32,
+    pub(super) position: u64,
+    pub(super) suffix: u32,
     withdrawn: bool,
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     made: Made,
 }
 
 impl TicketRow {
-    fn columns() -> String {
+    pub(super) fn columns() -> String {
         let made = Made::COLUMNS;
         format!("serial, id, position, suffix, withdrawn, bytes, central_serial, {made}")
     }
 
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             serial: row.get(0)?,
             id: TicketId::from_bytes(row.get(1)?),
@@ -96,52 +94,12 @@ pub(super) fn renumber(
 }
 
 impl Store {
-    /// Tickets with a serial below `before`, newest first, at most `limit`.
-    pub async fn tickets(&self, before: Option<u32>, limit: u32) -> Result<TicketList, StoreError> {
-        let settings = self.settings.clone();
-        let limit = limit.clamp(1, LIST_TICKETS);
-        self.read(move |connection| list(connection, &settings, before, limit))
-            .await
-    }
-
     /// One ticket with all that came after it, or `None` where this agent has no such ticket.
     pub async fn ticket(&self, number: TicketNumber) -> Result<Option<TicketDetails>, StoreError> {
         let settings = self.settings.clone();
         self.read(move |connection| details(connection, &settings, &number))
             .await
     }
-}
-
-fn list(
-    connection: &Connection,
-    settings: &StoreSettings,
-    before: Option<u32>,
-    limit: u32,
-) -> Result<TicketList, StoreError> {
-    let acknowledged = StreamRow::read(connection)?.acknowledged;
-    let sql = format!(
-        "SELECT {} FROM ticket WHERE serial < ?1 ORDER BY serial DESC LIMIT ?2",
-        TicketRow::columns()
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let before = before.map_or(i64::MAX, i64::from);
-    let rows = statement.query_map((before, limit), TicketRow::read)?;
-    let mut tickets = Vec::new();
-    let mut last = None;
-    for row in rows {
-        let row = row?;
-        last = Some(row.serial);
-        let delivery = delivery(connection, row.position, acknowledged)?;
-        // A row that cannot be read must not hide the others (P6).
-        if let Some((filed, operation)) = filed(&row.bytes) {
-            tickets.push(summary(settings, &row, filed, operation, delivery));
-        }
-    }
-    let full = tickets.len() == limit as usize;
-    Ok(TicketList {
-        tickets,
-        next: last.filter(|&serial| full && serial > 1),
-    })
 }
 
 fn details(
@@ -177,7 +135,7 @@ fn details(
         filed.contact.clone(),
         filed.asset.clone(),
     );
-    let summary = summary(settings, &row, filed, operation, delivery);
+    let summary = summary(connection, settings, &row, filed, operation, delivery)?;
     Ok(Some(TicketDetails {
         summary,
         description,
@@ -225,7 +183,7 @@ fn entries(
     Ok(entries)
 }
 
-fn filed(bytes: &[u8]) -> Option<(TicketFiled, Operation)> {
+pub(super) fn filed(bytes: &[u8]) -> Option<(TicketFiled, Operation)> {
     match Operation::parse(bytes) {
         Ok(Parsed::Known(operation)) => match &operation.body {
             Body::TicketFiled(filed) => Some((filed.clone(), operation)),
@@ -235,13 +193,14 @@ fn filed(bytes: &[u8]) -> Option<(TicketFiled, Operation)> {
     }
 }
 
-fn summary(
+pub(super) fn summary(
+    connection: &Connection,
     settings: &StoreSettings,
     row: &TicketRow,
     filed: TicketFiled,
     operation: Operation,
     delivery: Delivery,
-) -> TicketSummary {
+) -> rusqlite::Result<TicketSummary> {
     let made = row.made.clone();
     // The branch's own word holds before central has heard it; what was merged goes on elsewhere.
     let state = match made.state {
@@ -249,7 +208,7 @@ fn summary(
         _ if row.withdrawn => TicketState::Withdrawn,
         told => told.unwrap_or(TicketState::New),
     };
-    TicketSummary {
+    Ok(TicketSummary {
         number: shown_number(settings, row.serial, row.central_serial, row.suffix),
         id: row.id,
         subject: filed.subject,
@@ -261,7 +220,9 @@ fn summary(
         withdrawn: row.withdrawn,
         state,
         merged_into: made.merged_into,
-    }
+        replies: desk::reply_count(connection, row.serial)?,
+        files: super::finding::file_counts(connection, row.serial)?,
+    })
 }
 
 pub(super) fn delivery(

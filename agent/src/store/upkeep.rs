@@ -11,6 +11,9 @@ use super::{Store, StoreError, StreamRow, head, to_sql};
 /// Operations removed in one commit, so that a filing never waits long behind upkeep (P7).
 const PRUNED_AT_ONCE: u32 = 1_000;
 
+/// Waiting tickets and entries are counted up to here: beyond, nobody minds how many more there are.
+const COUNTED: u32 = 10_000;
+
 /// What the status shows of the store.
 #[derive(Debug, Clone)]
 pub struct StoreFacts {
@@ -24,6 +27,8 @@ pub struct StoreFacts {
     pub last_acknowledgement: Option<UnixMillis>,
     /// Operations not yet acknowledged.
     pub waiting: u64,
+    /// Tickets that they are on.
+    pub waiting_tickets: u64,
     /// When the oldest of them was saved.
     pub oldest_waiting: Option<UnixMillis>,
     /// Operations that central did not accept.
@@ -63,6 +68,14 @@ fn facts(connection: &Connection, limit_bytes: u64) -> rusqlite::Result<StoreFac
         .prepare_cached("SELECT recorded_at FROM operation WHERE position = ?1")?
         .query_row([next], |row| row.get(0).map(UnixMillis))
         .optional()?;
+    let waiting_tickets = connection
+        .prepare_cached(
+            "SELECT count(*) FROM (
+                 SELECT serial FROM (SELECT serial FROM ticket WHERE position > ?1 LIMIT ?2)
+                 UNION SELECT serial FROM (SELECT serial FROM entry WHERE position > ?1 LIMIT ?2))",
+        )?
+        .query_row((to_sql(row.acknowledged), COUNTED), |row| row.get(0))
+        .map(super::from_sql)?;
     // Survives a fork: the last time that anything was acknowledged, in whichever stream.
     let last_acknowledgement = match row.acknowledged_at {
         Some(at) => Some(at),
@@ -83,6 +96,7 @@ fn facts(connection: &Connection, limit_bytes: u64) -> rusqlite::Result<StoreFac
         acknowledged: row.position(),
         last_acknowledgement,
         waiting: head.saturating_sub(row.acknowledged),
+        waiting_tickets,
         oldest_waiting,
         rejected: count("rejected")?,
         damaged: count("damaged")?,

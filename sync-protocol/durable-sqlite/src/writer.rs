@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::job_queue::{JobQueue, Lane, Taken};
 use crate::open::{OpenError, Settings, open_writer};
@@ -74,6 +74,7 @@ pub struct Writer {
     queue: Arc<JobQueue<Job>>,
     control: Arc<Semaphore>,
     bulk: Arc<Semaphore>,
+    commits: watch::Receiver<u64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -87,8 +88,14 @@ impl Writer {
         let mut connection = open_writer(path, settings)?;
         prepare(&mut connection)?;
         let queue = Arc::new(JobQueue::new());
-        let thread =
-            WriterThread::new(connection, path.to_owned(), settings.clone(), queue.clone());
+        let (told, commits) = watch::channel(0);
+        let thread = WriterThread::new(
+            connection,
+            path.to_owned(),
+            settings.clone(),
+            queue.clone(),
+            told,
+        );
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || thread.run())?;
@@ -96,8 +103,14 @@ impl Writer {
             queue,
             control: Arc::new(Semaphore::new(JOBS_WAITING)),
             bulk: Arc::new(Semaphore::new(JOBS_WAITING)),
+            commits,
             thread: Some(thread),
         })
+    }
+
+    /// Grows with every commit, once it is durable.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.clone()
     }
 
     /// Runs `job` inside the next commit and answers after that commit is durable. Jobs of one lane
@@ -172,6 +185,7 @@ struct WriterThread {
     path: PathBuf,
     settings: Settings,
     queue: Arc<JobQueue<Job>>,
+    commits: watch::Sender<u64>,
     wal_pages: Arc<AtomicU32>,
     checkpoint_at: u32,
 }
@@ -182,12 +196,14 @@ impl WriterThread {
         path: PathBuf,
         settings: Settings,
         queue: Arc<JobQueue<Job>>,
+        commits: watch::Sender<u64>,
     ) -> Self {
         let mut thread = Self {
             connection: None,
             path,
             settings,
             queue,
+            commits,
             wal_pages: Arc::default(),
             checkpoint_at: CHECKPOINT_PAGES,
         };
@@ -229,6 +245,9 @@ impl WriterThread {
         }
         for answer in answers {
             answer(committed.clone());
+        }
+        if committed.is_ok() {
+            self.commits.send_modify(|count| *count += 1);
         }
         self.checkpoint_from(self.checkpoint_at);
     }

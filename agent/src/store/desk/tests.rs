@@ -1,6 +1,6 @@
 //! What central says back: kept, offline, once, and within bounds whatever it is.
 
-use branchline_agent_api::TicketDetails;
+use branchline_agent_api::{NewsKind, TicketDetails};
 use branchline_protocol::desk::{Category, Localized};
 use branchline_protocol::exchange::FeedReply;
 use branchline_protocol::file::FileState;
@@ -8,9 +8,19 @@ use branchline_protocol::id::{Digest, FileId};
 use serde_json::value::RawValue;
 
 use super::*;
+use crate::store::finding::{Question, Sight};
 use crate::store::given::Standing;
 use crate::store::tests::{ROOMY, id, open, ticket};
 use crate::store::{LEAST_LIMIT_BYTES, StoreSettings};
+
+fn everything(limit: u32) -> Question {
+    Question {
+        before: None,
+        limit,
+        sight: Sight::All,
+        search: None,
+    }
+}
 
 fn command(n: u8) -> CommandId {
     CommandId::from_bytes([n; 16])
@@ -134,7 +144,7 @@ async fn what_central_said_is_there_offline_and_once() {
     let policy = store.policy().borrow().clone();
     assert_eq!(policy.catalogue, catalogue(1, "till"));
     assert_eq!(policy.rate, Some(Rate::Bytes(32_000)));
-    let list = store.tickets(None, 10).await.unwrap().tickets;
+    let list = store.tickets(everything(10)).await.unwrap().tickets;
     assert_eq!(list[0].state, TicketState::Waiting);
 }
 
@@ -379,4 +389,80 @@ async fn p9_replies_leave_room_for_tickets() {
     for n in 2..20 {
         ticket(&store, n).await;
     }
+}
+
+#[tokio::test]
+async fn news_are_told_once_to_whoever_filed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), ROOMY);
+    ticket(&store, 1).await;
+    let news = |after: Option<u64>, user: &str| store.news(after, user.to_owned());
+    let (told, start) = news(None, "marie").await.unwrap();
+    assert!(told.is_empty(), "{told:?}");
+    let said = [
+        reply(1, 1, "first"),
+        moved(1, TicketState::Waiting),
+        moved(1, TicketState::Waiting),
+        reply(1, 1, "first"),
+    ];
+    let mut commits = store.commits();
+    commits.borrow_and_update();
+    store.apply_feed(page(1, false, &said)).await.unwrap();
+    commits.changed().await.unwrap();
+    let (told, newest) = news(Some(start), "marie").await.unwrap();
+    let kinds: Vec<_> = told.iter().map(|news| news.kind).collect();
+    assert_eq!(kinds, [NewsKind::Answer, NewsKind::Asked]);
+    assert_eq!(told[0].number.to_string(), "LYN-000001");
+    assert!(news(Some(newest), "marie").await.unwrap().0.is_empty());
+    assert!(news(Some(start), "paul").await.unwrap().0.is_empty());
+    // The same events again, after central was restored, are no news.
+    store.apply_feed(page(1, true, &said[..1])).await.unwrap();
+    let (again, _) = news(Some(newest), "marie").await.unwrap();
+    assert!(again.iter().all(|news| news.kind != NewsKind::Answer));
+}
+
+#[tokio::test]
+async fn tickets_are_found_by_any_of_their_words_and_by_whose_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), ROOMY);
+    for n in 1..=30 {
+        ticket(&store, n).await;
+    }
+    let answer = reply(1, 7, "Der Tröter ist unterwegs");
+    store.apply_feed(page(1, false, &[answer])).await.unwrap();
+    let find = async |search: &str, sight: Sight| {
+        let question = Question {
+            before: None,
+            limit: 200,
+            sight,
+            search: Some(search.to_owned()),
+        };
+        let found = store.tickets(question).await.unwrap().tickets;
+        found
+            .iter()
+            .map(|ticket| ticket.number.serial)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(find("TRÖTER scanner", Sight::All).await, [7]);
+    assert_eq!(find("lyn-000012", Sight::All).await, [12]);
+    assert_eq!(find("", Sight::All).await.len(), 30);
+    assert!(find("tröter printer", Sight::All).await.is_empty());
+    assert!(find("", Sight::Own("paul".to_owned())).await.is_empty());
+    assert_eq!(find("", Sight::Own("marie".to_owned())).await.len(), 30);
+    let number = || "LYN-000007".parse().unwrap();
+    let seen = |sight| store.is_seen(number(), sight);
+    assert!(!seen(Sight::Own("paul".to_owned())).await.unwrap());
+    assert!(seen(Sight::Own("marie".to_owned())).await.unwrap());
+    // Page by page gives each once.
+    let mut question = everything(7);
+    let mut serials = Vec::new();
+    loop {
+        let list = store.tickets(question.clone()).await.unwrap();
+        serials.extend(list.tickets.iter().map(|ticket| ticket.number.serial));
+        question.before = list.next;
+        if list.next.is_none() {
+            break;
+        }
+    }
+    assert_eq!(serials, (1..=30).rev().collect::<Vec<_>>());
 }

@@ -1,0 +1,332 @@
+// A ticket: how far it has come, what was said, and what can be added.
+import { Dialog, Field, Icon, Mark, Notice } from "@branchline/look";
+import { useCallback, useEffect, useRef, useState } from "react";
+import { useBackend } from "../api/backend.ts";
+import type { EntryView, FileView, HandedIn, Rung, TicketView } from "../api/types.ts";
+import type { Place } from "../app.tsx";
+import { Attachments } from "../parts/attachments.tsx";
+import { MARKS, RUNGS } from "../parts/marks.ts";
+import { useDraft } from "../parts/use-draft.ts";
+import { useWords } from "../words/index.ts";
+
+/** How often a ticket is looked at while its files are on their way. */
+const LOOK_MS = 1_000;
+
+export function TicketPage(props: { number: string; go: (place: Place) => void; changes: number }) {
+  const backend = useBackend();
+  const words = useWords();
+  const { number, go, changes } = props;
+  const [ticket, setTicket] = useState<TicketView | null>(null);
+  const [trouble, setTrouble] = useState<string | null>(null);
+  const heading = useRef<HTMLHeadingElement>(null);
+  const [asking, setAsking] = useState(false);
+
+  const load = useCallback(
+    () =>
+      backend.ticket(number).then(
+        (fresh) => {
+          setTicket(fresh);
+          setTrouble(null);
+        },
+        (fault) => setTrouble(String(fault)),
+      ),
+    [backend, number],
+  );
+  // biome-ignore lint/correctness/useExhaustiveDependencies: each change is a reason to ask again
+  useEffect(() => void load(), [load, changes]);
+  useEffect(() => {
+    if (!ticket?.moving) return;
+    const timer = setInterval(() => void load(), LOOK_MS);
+    return () => clearInterval(timer);
+  }, [ticket?.moving, load]);
+  const there = ticket !== null;
+  useEffect(() => {
+    if (there) heading.current?.focus({ preventScroll: true });
+  }, [there]);
+
+  const back = (
+    <button type="button" className="button quiet" onClick={() => go({ at: "list" })}>
+      <Icon name="back" />
+      {words.back}
+    </button>
+  );
+  if (!ticket)
+    return (
+      <section className="page">
+        {back}
+        <p className="soft">{trouble ?? words.loading}</p>
+      </section>
+    );
+  const [tone, icon] = MARKS[ticket.mood];
+  const facts = [
+    [words.filed, `${ticket.filed}, ${ticket.reporter}`],
+    [words.about, ticket.category],
+    [words.howBad, ticket.priority],
+    [words.device, ticket.asset],
+    [words.contact, ticket.contact],
+  ].filter(([, value]) => value);
+  return (
+    <article className="page ticket">
+      {back}
+      <header>
+        <p className="mono soft">{ticket.number}</p>
+        <h1 ref={heading} tabIndex={-1}>
+          {ticket.subject}
+        </h1>
+        <Mark tone={tone} icon={icon}>
+          {ticket.standing}
+        </Mark>
+      </header>
+      {trouble && (
+        <Notice tone="warn" icon="alert">
+          {trouble}
+        </Notice>
+      )}
+      <Ladder rungs={ticket.ladder} />
+      {ticket.trouble && (
+        <Notice tone="bad" icon="alert">
+          <strong>{ticket.trouble.what}</strong> {ticket.trouble.todo}
+        </Notice>
+      )}
+      {ticket.files.length > 0 && <Files files={ticket.files} />}
+      <section aria-labelledby="conversation">
+        <h2 id="conversation">{words.conversation}</h2>
+        <ol className="talk">
+          <li className="entry comment">
+            <p className="who">
+              <strong>{ticket.reporter}</strong> <span className="soft small">{ticket.filed}</span>
+            </p>
+            <p className="text">{ticket.description}</p>
+          </li>
+          {ticket.entries.map((entry, place) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: entries only ever come behind
+            <Entry key={place} entry={entry} />
+          ))}
+        </ol>
+        {!ticket.entries.some((entry) => entry.kind === "answer") && (
+          <p className="soft">{words.noAnswers}</p>
+        )}
+      </section>
+      {ticket.open && <Addition number={ticket.number} done={load} />}
+      <section aria-labelledby="details">
+        <h2 id="details">{words.details}</h2>
+        <dl className="facts">
+          {facts.map(([name, value]) => (
+            <div key={name}>
+              <dt>{name}</dt>
+              <dd>{value}</dd>
+            </div>
+          ))}
+        </dl>
+        {ticket.open && (
+          <button type="button" className="button quiet" onClick={() => setAsking(true)}>
+            {words.withdraw}
+          </button>
+        )}
+      </section>
+      {asking && <Withdrawal number={ticket.number} close={() => setAsking(false)} done={load} />}
+    </article>
+  );
+}
+
+function Ladder({ rungs }: { rungs: Rung[] }) {
+  const words = useWords();
+  const told = rungs.findLast((rung) => rung.state === "now" || rung.state === "wrong");
+  return (
+    <section aria-label={words.ladder}>
+      <ol className="ladder">
+        {rungs.map((rung) => (
+          <li key={rung.step} className={rung.state} aria-current={rung.state === "now" ? "step" : undefined}>
+            <Icon name={RUNGS[rung.state]} />
+            <span className="name">{rung.name}</span>
+            <span className="unseen">: {words[rung.state]}</span>
+            {rung.words && <span className="words small">{rung.words}</span>}
+          </li>
+        ))}
+      </ol>
+      <p className="unseen" role="status">
+        {told ? `${told.name}: ${told.words}` : ""}
+      </p>
+    </section>
+  );
+}
+
+function Files({ files }: { files: FileView[] }) {
+  const words = useWords();
+  return (
+    <section aria-labelledby="files">
+      <h2 id="files">{words.files}</h2>
+      <ul className="file-list">
+        {files.map((file) => {
+          const [tone, icon] = MARKS[file.mood];
+          return (
+            <li key={file.id}>
+              <Icon name="file" />
+              <span className="name">{file.name}</span>
+              <span className="soft small nowrap">{file.size}</span>
+              <Mark tone={tone} icon={icon}>
+                {file.standing}
+              </Mark>
+              {file.percent !== null && (
+                <progress max={100} value={file.percent} aria-label={words.progress(file.name)} />
+              )}
+              {file.trouble && (
+                <p className="fault">
+                  {file.trouble.what} {file.trouble.todo}
+                </p>
+              )}
+            </li>
+          );
+        })}
+      </ul>
+    </section>
+  );
+}
+
+function Entry({ entry }: { entry: EntryView }) {
+  const words = useWords();
+  const answer = entry.kind === "answer";
+  const [tone, icon] = MARKS[entry.mood];
+  return (
+    <li className={`entry ${entry.kind}`}>
+      <p className="who">
+        <strong>{answer ? `${words.central} (${entry.by})` : entry.by}</strong>{" "}
+        <span className="soft small">{entry.at}</span>
+        {entry.standing && entry.mood !== "good" && (
+          <Mark tone={tone} icon={icon}>
+            {entry.standing}
+          </Mark>
+        )}
+      </p>
+      {entry.kind === "withdrawal" && <p className="soft">{words.withdrawn}</p>}
+      {entry.text && <p className="text">{entry.text}</p>}
+      {entry.files.length > 0 && (
+        <ul className="small" aria-label={words.answerFiles}>
+          {entry.files.map((name) => (
+            <li key={name}>
+              <Icon name="file" /> {name}
+            </li>
+          ))}
+        </ul>
+      )}
+    </li>
+  );
+}
+
+function Addition({ number, done }: { number: string; done: () => Promise<void> }) {
+  const backend = useBackend();
+  const words = useWords();
+  const drafting = useDraft(number);
+  const { draft, text, set } = drafting;
+  const [said, setSaid] = useState<HandedIn | null>(null);
+  const [busy, setBusy] = useState(false);
+  if (!draft) return drafting.trouble ? <p className="fault">{drafting.trouble}</p> : null;
+  const empty = !text.text.trim() && draft.files.length === 0;
+  const handIn = async () => {
+    if (busy || empty) return;
+    setBusy(true);
+    try {
+      await drafting.flush();
+      const outcome = await backend.handIn(draft.id);
+      setSaid(outcome);
+      if (outcome.outcome !== "refused") await drafting.renew();
+      await done();
+    } catch (fault) {
+      drafting.say(String(fault));
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <form
+      className="addition"
+      onSubmit={(event) => {
+        event.preventDefault();
+        void handIn();
+      }}
+      onKeyDown={(event) => {
+        if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+          event.preventDefault();
+          void handIn();
+        }
+      }}
+    >
+      <h2>{words.add}</h2>
+      {said && (
+        <Notice
+          tone={said.outcome === "saved" ? "good" : said.outcome === "waiting" ? "warn" : "bad"}
+          icon={said.outcome === "saved" ? "check" : "alert"}
+        >
+          {said.words}
+        </Notice>
+      )}
+      {drafting.trouble && (
+        <Notice tone="bad" icon="alert" urgent>
+          {drafting.trouble}
+        </Notice>
+      )}
+      <Field label={words.comment}>
+        {(ids) => (
+          <textarea
+            {...ids}
+            rows={3}
+            value={text.text}
+            onChange={(event) => {
+              setSaid(null);
+              set({ text: event.target.value });
+            }}
+          />
+        )}
+      </Field>
+      <Attachments drafting={drafting} />
+      <div className="bottom">
+        <span className="soft small kept">
+          {!empty && <Icon name={drafting.kept ? "check" : "loop"} />}
+          {!empty && (drafting.kept ? words.kept : words.keeping)}
+        </span>
+        <span className="stretch" />
+        <button type="submit" className="button primary" aria-disabled={busy || empty}>
+          {busy ? words.saving : words.send}
+        </button>
+      </div>
+    </form>
+  );
+}
+
+function Withdrawal(props: { number: string; close: () => void; done: () => Promise<void> }) {
+  const backend = useBackend();
+  const words = useWords();
+  const [reason, setReason] = useState("");
+  const [trouble, setTrouble] = useState<string | null>(null);
+  const withdraw = () =>
+    backend.withdraw(props.number, reason).then(
+      () => {
+        props.close();
+        void props.done();
+      },
+      (fault) => setTrouble(String(fault)),
+    );
+  return (
+    <Dialog title={words.withdrawAsk} closeWord={words.close} onClose={props.close}>
+      <p>{words.withdrawHint}</p>
+      {trouble && (
+        <Notice tone="bad" icon="alert" urgent>
+          {trouble}
+        </Notice>
+      )}
+      <Field label={`${words.withdrawReason} (${words.optional})`}>
+        {(ids) => (
+          <textarea {...ids} rows={2} value={reason} onChange={(event) => setReason(event.target.value)} />
+        )}
+      </Field>
+      <div className="actions">
+        <button type="button" className="button" onClick={props.close}>
+          {words.discardNo}
+        </button>
+        <button type="button" className="button danger" onClick={() => void withdraw()}>
+          {words.withdrawYes}
+        </button>
+      </div>
+    </Dialog>
+  );
+}

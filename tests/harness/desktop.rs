@@ -1,0 +1,178 @@
+//! The real desktop client on a screen of its own: Xvfb, a D-Bus session and WebKit's driver, all ended with
+//! the test. What is installed for it when it is missing: xvfb, dbus and webkit2gtk-driver.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::debian::program;
+use crate::processes::free_address;
+use crate::programs::binary;
+use crate::webdriver::Session;
+
+/// A process with all that it started.
+#[derive(Debug)]
+struct Group(Child);
+
+impl Group {
+    fn start(command: &mut Command) -> Self {
+        Self(command.process_group(0).spawn().expect("start a program"))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Ok(group) = libc::pid_t::try_from(self.0.id()) {
+            // SAFETY: the child has not been waited for, so its group is its own.
+            unsafe { libc::kill(-group, libc::SIGKILL) };
+        }
+        let _ = self.0.wait();
+    }
+}
+
+/// A screen and a session, as somebody has who has logged on.
+#[derive(Debug)]
+pub struct Screen {
+    folder: PathBuf,
+    display: String,
+    bus: String,
+    _xvfb: Group,
+    _bus: Group,
+    _monitor: Group,
+}
+
+impl Screen {
+    /// Logs on.
+    pub fn start(sandbox: &Path) -> Self {
+        let folder = sandbox.join("home");
+        std::fs::create_dir_all(&folder).expect("make a home");
+        let mut xvfb = Command::new(program(&["/usr/bin/Xvfb"], "xvfb"));
+        xvfb.args([
+            "-displayfd",
+            "1",
+            "-screen",
+            "0",
+            "1280x900x24",
+            "-nolisten",
+            "tcp",
+        ]);
+        let (xvfb, number) = first_line(&mut xvfb);
+        let mut bus = Command::new(program(&["/usr/bin/dbus-daemon"], "dbus"));
+        bus.args(["--session", "--nofork", "--print-address"]);
+        let (bus_process, bus) = first_line(&mut bus);
+        let mut monitor = Command::new(program(&["/usr/bin/dbus-monitor"], "dbus-bin"));
+        let heard = std::fs::File::create(folder.join("notifications")).expect("a file");
+        monitor
+            .args([
+                "--address",
+                &bus,
+                "interface='org.freedesktop.Notifications'",
+            ])
+            .stdout(heard)
+            .stderr(Stdio::null());
+        Self {
+            folder,
+            display: format!(":{number}"),
+            bus,
+            _monitor: Group::start(&mut monitor),
+            _xvfb: xvfb,
+            _bus: bus_process,
+        }
+    }
+
+    /// What was announced by the system's notifications so far.
+    pub fn notifications(&self) -> String {
+        std::fs::read_to_string(self.folder.join("notifications")).unwrap_or_default()
+    }
+
+    /// The client's own folder of this person.
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("branchline-desktop")
+    }
+
+    /// A command of this person, on this screen.
+    pub fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env("DISPLAY", &self.display)
+            .env("DBUS_SESSION_BUS_ADDRESS", &self.bus)
+            .env("HOME", &self.folder)
+            .env("XDG_DATA_HOME", self.folder.join("data"))
+            .env("XDG_CACHE_HOME", self.folder.join("cache"))
+            .env("XDG_CONFIG_HOME", self.folder.join("config"))
+            .env("XDG_RUNTIME_DIR", &self.folder)
+            .env("LANG", "en_GB.UTF-8")
+            .env("LC_ALL", "en_GB.UTF-8")
+            .env("GDK_BACKEND", "x11")
+            .env("LIBGL_ALWAYS_SOFTWARE", "1")
+            .env("WEBKIT_DISABLE_DMABUF_RENDERER", "1")
+            .env("NO_AT_BRIDGE", "1")
+            .env("BRANCHLINE_DESKTOP_DATA", self.data())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Gives files to the client, as "send to" does; the one that runs takes them.
+    pub fn send_to(&self, socket: &Path, files: &[&Path]) {
+        let mut command = self.command(&binary("branchline-desktop"));
+        command.env("BRANCHLINE_SOCKET", socket).args(files);
+        let said = command.output().expect("run branchline-desktop");
+        assert!(said.status.success(), "{said:?}");
+    }
+
+    /// Starts the client on this agent's socket.
+    pub async fn open(&self, socket: &Path) -> Window {
+        let driver = program(&["/usr/bin/WebKitWebDriver"], "webkit2gtk-driver");
+        let address = free_address();
+        let log = std::fs::File::create(self.folder.join("client.log")).expect("a file");
+        let mut command = self.command(&driver);
+        command
+            .args([
+                "--host=127.0.0.1".to_owned(),
+                format!("--port={}", address.port()),
+            ])
+            .env("BRANCHLINE_SOCKET", socket)
+            .env("TAURI_AUTOMATION", "true")
+            .env("TAURI_WEBVIEW_AUTOMATION", "true")
+            .stdout(log.try_clone().expect("a handle"))
+            .stderr(log);
+        let group = Group::start(&mut command);
+        let program = binary("branchline-desktop").display().to_string();
+        Window {
+            session: listening(address, &program).await,
+            _group: group,
+        }
+    }
+}
+
+async fn listening(address: SocketAddr, program: &str) -> Session {
+    crate::waiting::wait_until("WebKit's driver to listen", || async {
+        tokio::net::TcpStream::connect(address).await.ok()
+    })
+    .await;
+    Session::begin(address, program, &[]).await
+}
+
+/// The client's window. Dropping it is SIGKILL for the client and all of its processes.
+#[derive(Debug)]
+pub struct Window {
+    /// To drive it.
+    pub session: Session,
+    _group: Group,
+}
+
+fn first_line(command: &mut Command) -> (Group, String) {
+    command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .stdin(Stdio::null());
+    let mut group = Group::start(command);
+    let stdout = group.0.stdout.take().expect("stdout is piped");
+    let mut line = String::new();
+    BufReader::new(stdout)
+        .read_line(&mut line)
+        .expect("a first line");
+    (group, line.trim().to_owned())
+}
