@@ -9,7 +9,7 @@ CONSOLE := server-endpoint/console
 CLIENT := desktop/ui
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help demo test bench lint deny advisories tools webkit console node console-packages client client-packages chromium screen
+.PHONY: help demo test bench lint deny advisories packages package-tools tools webkit console node console-packages client client-packages chromium screen
 
 help:
 	@echo "make demo    the main job on real processes, told in a few lines (ONCE=1 ends by itself); opens the"
@@ -18,6 +18,7 @@ help:
 	@echo "make console the web page for central support, which the server embeds"
 	@echo "make client  the pages in the desktop client's window"
 	@echo "make bench   speed, memory and bytes on the wire, each beside a baseline of the same run"
+	@echo "make packages  debs, the MSI, rpms, bills of materials and checksums, into dist/"
 	@echo "make lint    formatting, clippy, Biome and tsc; warnings are errors"
 	@echo "make deny    licences, bans and sources of all dependencies"
 
@@ -85,7 +86,14 @@ demo: tools webkit console client
 	@$(CARGO) build --locked --quiet -p branchline-agent -p branchline-server -p branchline-desktop -p branchline-tests --bins
 	@ONCE=$(ONCE) $(if $(DESKTOP),DESKTOP=$(DESKTOP)) $(CARGO) run --locked --quiet -p branchline-tests --bin demo
 
-test: tools webkit console client chromium screen
+# Tests install packages on a Debian machine in namespaces, and one for Windows under Wine.
+package-tools: tools
+	@command -v cargo-deb >/dev/null || { echo "installing cargo-deb (some minutes)"; $(CARGO) install --locked --quiet cargo-deb; }
+
+packages: tools webkit console client
+	packaging/build.sh
+
+test: tools webkit console client chromium screen package-tools
 	cd $(CONSOLE) && npm run --silent test
 	cd $(CLIENT) && npm run --silent test && npm run --silent accessible
 	$(CARGO) test --locked --workspace

@@ -11,6 +11,7 @@ mod files;
 mod output;
 mod queue;
 mod run;
+mod setup;
 mod status;
 mod ticket;
 
@@ -25,7 +26,7 @@ use crate::config::{Config, ConfigError};
 
 /// The agent of a branch: saves tickets at once and carries them to central when the link allows.
 #[derive(Debug, Parser)]
-#[command(name = "branchline-agent", version, after_help = EXIT_CODES)]
+#[command(name = "branchline-agent", version, long_version = VERSION, after_help = EXIT_CODES)]
 pub struct Cli {
     /// Configuration file
     #[arg(
@@ -39,6 +40,12 @@ pub struct Cli {
     command: Command,
 }
 
+/// Release, commit and day, where `make packages` built it.
+const VERSION: &str = match option_env!("BRANCHLINE_VERSION") {
+    Some(version) => version,
+    None => concat!(env!("CARGO_PKG_VERSION"), " (development build)"),
+};
+
 const EXIT_CODES: &str = "Exit codes: 0 done, 2 fix the input, 3 a check found something, \
                           70 call IT, 75 try again.";
 
@@ -46,6 +53,9 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 2 fix the input, 3 a check found s
 enum Command {
     /// Run the agent in the foreground
     Run(run::RunArgs),
+    /// Take over what an installer was told
+    #[command(hide = true)]
+    Setup(setup::SetupArgs),
     /// Join central with a token, once per computer
     Enroll(enroll::EnrollArgs),
     /// File tickets and follow them
@@ -86,12 +96,16 @@ impl CliError {
         }
     }
 
-    fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self.class {
+    fn code(&self) -> u8 {
+        match self.class {
             ErrorClass::FixInput => 2,
             ErrorClass::CallIt => 70,
             ErrorClass::TryAgain => 75,
-        })
+        }
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code())
     }
 }
 
@@ -150,7 +164,8 @@ impl Cli {
         let path = self.config.unwrap_or_else(crate::platform::default_config);
         let config = Config::read(&path);
         match self.command {
-            Command::Run(args) => run::execute(&args, config?),
+            Command::Setup(args) => setup::execute(args, &path),
+            Command::Run(args) => run::execute(&args, config),
             Command::Enroll(args) => block_on(enroll::execute(args, config?)),
             Command::Ticket(command) => block_on(ticket::execute(command, client(&config?)?)),
             Command::Files(command) => block_on(files::execute(command, client(&config?)?)),

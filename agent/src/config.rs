@@ -7,6 +7,7 @@
 mod bulk;
 mod drop_folders;
 mod files;
+mod layers;
 mod proxy;
 mod token;
 
@@ -59,7 +60,7 @@ pub struct Config {
     #[serde(default)]
     pub enrolment_token_file: Option<PathBuf>,
     /// The journal's folder.
-    #[serde(default = "default_data_dir")]
+    #[serde(default = "crate::platform::default_data_dir")]
     pub data_dir: PathBuf,
     /// The local API's Unix socket or named pipe.
     #[serde(default = "default_socket")]
@@ -97,14 +98,6 @@ pub struct Config {
     pub path: PathBuf,
 }
 
-fn default_data_dir() -> PathBuf {
-    if cfg!(windows) {
-        PathBuf::from(r"C:\ProgramData\Branchline\agent")
-    } else {
-        PathBuf::from("/var/lib/branchline-agent")
-    }
-}
-
 fn default_socket() -> PathBuf {
     if cfg!(windows) {
         PathBuf::from(r"\\.\pipe\branchline-agent")
@@ -129,9 +122,17 @@ const JOURNAL_LIMIT_MIB: std::ops::RangeInclusive<u64> = 2..=1_048_576;
 const RETENTION_DAYS: std::ops::RangeInclusive<u32> = 1..=3_650;
 
 impl Config {
-    /// Reads and checks a configuration file.
+    /// Reads and checks a configuration file, with what goes over it: drop-ins, the environment, group
+    /// policy.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let mut config: Self = parse(path)?;
+        let policy = crate::platform::policy().map_err(|fault| ConfigError::Read {
+            path: crate::platform::POLICY.into(),
+            fault,
+        })?;
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let mut config = layers::merged(path, environment, policy)?;
         path.clone_into(&mut config.path);
         let wrong = |fault: String| ConfigError::Parse {
             path: path.to_owned(),
@@ -250,22 +251,6 @@ fn read_bounded(path: &Path) -> Result<String, ConfigError> {
     })
 }
 
-fn parse<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
-    let text = read_bounded(path)?;
-    toml::from_str(&text).map_err(|fault| {
-        let line = fault.span().map(|span| {
-            text.get(..span.start)
-                .map_or(0, |before| before.matches('\n').count())
-                + 1
-        });
-        let line = line.unwrap_or(1);
-        ConfigError::Parse {
-            path: path.to_owned(),
-            fault: format!("line {line}: {}", fault.message()),
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,6 +260,37 @@ mod tests {
         let path = folder.path().join("agent.toml");
         std::fs::write(&path, text).unwrap();
         Config::read(&path)
+    }
+
+    #[test]
+    fn the_packaged_settings_say_the_defaults() {
+        let template = include_str!("../../packaging/agent.toml");
+        let spelled_out: String = template
+            .lines()
+            .filter_map(|line| match line.strip_prefix("# ") {
+                Some(setting) => {
+                    let is_default = setting.contains(" = ") && !setting.contains("(no default)");
+                    let is_rule = setting.starts_with("category");
+                    (is_default && !is_rule).then_some(setting)
+                }
+                None => line.starts_with('[').then_some(line),
+            })
+            .fold(String::new(), |text, line| text + line + "\n");
+        let (written, defaults) = (read(&spelled_out).unwrap(), read(template).unwrap());
+        assert_eq!(written.proxy, defaults.proxy);
+        assert_eq!(written.tls12, defaults.tls12);
+        assert_eq!(written.journal_limit_mib, defaults.journal_limit_mib);
+        assert_eq!(written.retention_days, defaults.retention_days);
+        assert_eq!(written.files.quota_mib, defaults.files.quota_mib);
+        assert_eq!(written.files.reserve_mib, defaults.files.reserve_mib);
+        assert_eq!(written.files.file_mib, defaults.files.file_mib);
+        assert_eq!(
+            spelled_out
+                .lines()
+                .filter(|line| line.contains(" = "))
+                .count(),
+            7
+        );
     }
 
     #[test]

@@ -6,12 +6,30 @@ mod dropped;
 #[cfg(windows)]
 #[path = "platform/windows/dropped.rs"]
 mod dropped;
+#[cfg(windows)]
+#[path = "platform/windows/event_log.rs"]
+pub mod event_log;
+#[cfg(windows)]
+#[path = "platform/windows/pipe.rs"]
+mod pipe;
+#[cfg(unix)]
+#[path = "platform/linux/policy.rs"]
+mod policy;
+#[cfg(windows)]
+#[path = "platform/windows/policy.rs"]
+mod policy;
 #[cfg(unix)]
 #[path = "platform/linux/private.rs"]
 mod private;
 #[cfg(windows)]
 #[path = "platform/windows/private.rs"]
 mod private;
+#[cfg(unix)]
+#[path = "platform/linux/service.rs"]
+pub mod service;
+#[cfg(windows)]
+#[path = "platform/windows/service.rs"]
+pub mod service;
 #[cfg(unix)]
 #[path = "platform/linux.rs"]
 mod system;
@@ -23,8 +41,11 @@ pub use dropped::{
     facts_of, is_remote, look, look_at_folder, move_without_replacing, name_bytes, name_of,
     open_dropped, open_for_writing, owner_of,
 };
+pub use policy::{POLICY, policy};
 pub use private::{is_exposed, look_like, make_private, open_private, seal, sync_folder, unseal};
-pub use system::{Caller, LocalListener, default_config, disk_free, restrict_to_owner};
+pub use system::{
+    Caller, LocalListener, default_config, default_data_dir, disk_free, restrict_to_owner,
+};
 
 /// What tells one state of a file from another: a file with the same print holds what it held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

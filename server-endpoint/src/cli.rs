@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use branchline_protocol::problem::ErrorClass;
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, ConfigError};
+use crate::config::{self, Config, ConfigError};
 use crate::ledger::LedgerError;
 use crate::ledger::sqlite::{self, SqliteLedger};
 
@@ -35,20 +35,27 @@ mod trail;
 
 /// Central of Branchline: takes what branches filed, once and in order.
 #[derive(Debug, Parser)]
-#[command(name = "branchline-server", version, max_term_width = 100)]
+#[command(name = "branchline-server", version, long_version = VERSION, max_term_width = 100)]
 pub struct Cli {
-    /// Where the ledger and the settings (server.toml) are
+    /// Where the ledger is, and the settings (server.toml) unless it is the packages' directory, whose
+    /// settings are in /etc/branchline
     #[arg(
         long,
         global = true,
         env = "BRANCHLINE_SERVER_DATA_DIR",
-        default_value = "/var/lib/branchline-server",
+        default_value = config::DATA_DIR,
         value_name = "DIR"
     )]
     data_dir: PathBuf,
     #[command(subcommand)]
     command: Command,
 }
+
+/// Release, commit and day, where `make packages` built it.
+const VERSION: &str = match option_env!("BRANCHLINE_VERSION") {
+    Some(version) => version,
+    None => concat!(env!("CARGO_PKG_VERSION"), " (development build)"),
+};
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -155,6 +162,10 @@ impl Cli {
     /// Runs the command and answers with its exit code.
     pub fn execute(self) -> ExitCode {
         let data_dir = self.data_dir;
+        if let Err(failure) = become_owner(&data_dir) {
+            output::error(&format!("{} ({})", failure.message, failure.class));
+            return failure.exit_code();
+        }
         let done = match self.command {
             Command::Init(args) => init::execute(&data_dir, &args),
             Command::Serve(args) => serve::execute(&data_dir, &args),
@@ -176,6 +187,35 @@ impl Cli {
             failure.exit_code()
         })
     }
+}
+
+/// What root runs, the data directory's owner runs: files that root makes there could not be opened by the
+/// service afterwards, and nothing here needs root.
+fn become_owner(data_dir: &Path) -> Result<(), Failure> {
+    use nix::unistd::{Gid, Uid, User, geteuid, initgroups, setgid, setuid};
+    use std::os::unix::fs::MetadataExt;
+    let Ok(facts) = std::fs::metadata(data_dir) else {
+        return Ok(());
+    };
+    let (uid, gid) = (Uid::from_raw(facts.uid()), Gid::from_raw(facts.gid()));
+    if !geteuid().is_root() || uid.is_root() {
+        return Ok(());
+    }
+    let become_one = || {
+        if let Some(name) =
+            User::from_uid(uid)?.and_then(|user| std::ffi::CString::new(user.name).ok())
+        {
+            initgroups(&name, gid)?;
+        }
+        setgid(gid)?;
+        setuid(uid)
+    };
+    become_one().map_err(|fault| {
+        let place = data_dir.display();
+        Failure::call_it(format!(
+            "become the user that {place} belongs to: {fault}; run this as that user"
+        ))
+    })
 }
 
 /// Opens the data directory's ledger; `init` must have made it.

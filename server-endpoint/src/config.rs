@@ -1,4 +1,5 @@
-//! Settings: `server.toml` in the data directory, over which flags and the environment go.
+//! Settings: `server.toml` in the data directory, or `/etc/branchline/server.toml` for the data directory
+//! that packages use, with drop-ins beside it, over which flags and the environment go.
 
 mod desk;
 mod files;
@@ -20,6 +21,12 @@ pub use service::Service;
 
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "server.toml";
+/// Where the packages keep the data.
+pub const DATA_DIR: &str = "/var/lib/branchline-server";
+/// Where the packages keep the settings for it, as Debian wants them.
+const PACKAGED_FILE: &str = "/etc/branchline/server.toml";
+/// Drop-ins that are read; more are a mistake.
+const DROP_INS: usize = 64;
 /// The longest time that stopping may be set to take.
 const DRAIN_MOST_SECONDS: u64 = 300;
 
@@ -225,15 +232,28 @@ impl Default for File {
     }
 }
 
+impl File {
+    fn check(&self) -> Result<(), String> {
+        self.files.check()?;
+        self.scanner.check()?;
+        self.tls.check()?;
+        self.authority.check()?;
+        self.ingress.check()?;
+        self.service.goals()?;
+        outbox::check(&self.outbox)?;
+        if self.drain_seconds > DRAIN_MOST_SECONDS {
+            return Err(format!(
+                "drain_seconds must be at most {DRAIN_MOST_SECONDS}"
+            ));
+        }
+        Ok(())
+    }
+}
+
 impl Config {
     /// Reads the data directory's settings; a file that is missing has the defaults.
     pub fn read(data_dir: &Path) -> Result<Self, ConfigError> {
-        let path = data_dir.join(FILE_NAME);
-        let file = match std::fs::read_to_string(&path) {
-            Ok(text) => parse(&text).map_err(|fault| ConfigError::Content { path, fault })?,
-            Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => File::default(),
-            Err(fault) => return Err(ConfigError::Read { path, fault }),
-        };
+        let file = read_file(&settings_of(data_dir))?;
         Ok(Self {
             data_dir: data_dir.to_owned(),
             listen: file.listen,
@@ -271,6 +291,90 @@ impl Config {
     }
 }
 
+/// The settings' file of a data directory. One that IT put elsewhere carries its own.
+pub fn settings_of(data_dir: &Path) -> PathBuf {
+    if data_dir == Path::new(DATA_DIR) {
+        PathBuf::from(PACKAGED_FILE)
+    } else {
+        data_dir.join(FILE_NAME)
+    }
+}
+
+/// The file with its drop-ins (`server.toml.d/*.toml`, in the order of their names) over it: each is
+/// checked by itself, so that a fault names its file and line. Single settings are replaced; `[[outbox]]`
+/// targets are added.
+fn read_file(path: &Path) -> Result<File, ConfigError> {
+    let mut all = toml::Table::new();
+    let mut drop_ins = drop_ins(path)?;
+    drop_ins.insert(0, path.to_owned());
+    for path in drop_ins {
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(fault) => return Err(ConfigError::Read { path, fault }),
+        };
+        let settings = parse(&text).and_then(|_| toml::from_str(&text).map_err(|f| f.to_string()));
+        match settings {
+            Ok(settings) => lay_over(&mut all, settings),
+            Err(fault) => return Err(ConfigError::Content { path, fault }),
+        }
+    }
+    let merged = File::deserialize(all).map_err(|fault| fault.to_string());
+    let checked = merged.and_then(|file| file.check().map(|()| file));
+    checked.map_err(|fault| ConfigError::Content {
+        path: path.to_owned(),
+        fault,
+    })
+}
+
+fn drop_ins(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+    let mut folder = path.as_os_str().to_owned();
+    folder.push(".d");
+    let folder = PathBuf::from(folder);
+    let read = std::fs::read_dir(&folder).and_then(|entries| {
+        let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+        paths.collect::<Result<Vec<_>, _>>()
+    });
+    let mut found = match read {
+        Ok(found) => found,
+        Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(fault) => {
+            return Err(ConfigError::Read {
+                path: folder,
+                fault,
+            });
+        }
+    };
+    found.retain(|file| {
+        file.extension()
+            .is_some_and(|extension| extension == "toml")
+    });
+    if found.len() > DROP_INS {
+        let fault = format!("holds more than {DROP_INS} files");
+        return Err(ConfigError::Content {
+            path: folder,
+            fault,
+        });
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn lay_over(below: &mut toml::Table, above: toml::Table) {
+    use toml::Value;
+    for (key, value) in above {
+        match (below.get_mut(&key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) => lay_over(below, above),
+            (Some(Value::Array(below)), Value::Array(above)) if key == "outbox" => {
+                below.extend(above)
+            }
+            (_, value) => {
+                below.insert(key, value);
+            }
+        }
+    }
+}
+
 fn parse(text: &str) -> Result<File, String> {
     let file: File = toml::from_str(text).map_err(|fault| {
         let line = fault.span().map(|span| {
@@ -280,21 +384,9 @@ fn parse(text: &str) -> Result<File, String> {
         let place = line.map_or_else(String::new, |line| format!("line {line}: "));
         format!("{place}{}", fault.message())
     })?;
-    file.files.check()?;
-    file.scanner.check()?;
-    file.tls.check()?;
-    file.authority.check()?;
-    file.ingress.check()?;
-    file.service.goals()?;
-    outbox::check(&file.outbox)?;
-    if file.drain_seconds > DRAIN_MOST_SECONDS {
-        return Err(format!(
-            "drain_seconds must be at most {DRAIN_MOST_SECONDS}"
-        ));
-    }
+    file.check()?;
     Ok(file)
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -362,6 +454,34 @@ mod tests {
             let fault = parse(&format!("[scanner]\n{bad}\n")).err().unwrap();
             assert!(fault.contains(key), "{bad}: {fault}");
         }
+    }
+
+    #[test]
+    fn drop_ins_go_over_the_file_and_are_named_in_faults() {
+        let folder = tempfile::tempdir().unwrap();
+        let write =
+            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write(
+            "server.toml",
+            "drain_seconds = 1\n[files]\nfile_gib = 2\nreserve_mib = 3\n",
+        );
+        std::fs::create_dir(folder.path().join("server.toml.d")).unwrap();
+        write("server.toml.d/20.toml", "[files]\nfile_gib = 5\n");
+        write(
+            "server.toml.d/10.toml",
+            "drain_seconds = 4\n[files]\nfile_gib = 4\n",
+        );
+        write("server.toml.d/note.txt", "not = read");
+        let config = Config::read(folder.path()).unwrap();
+        assert_eq!(config.drain(), Duration::from_secs(4));
+        assert_eq!((config.files.file_gib, config.files.reserve_mib), (5, 3));
+        write("server.toml.d/30.toml", "\nlisten_on = 1\n");
+        let fault = Config::read(folder.path()).unwrap_err().to_string();
+        assert!(
+            fault.contains("30.toml: line 2") && fault.contains("listen_on"),
+            "{fault}"
+        );
+        assert_eq!(settings_of(Path::new(DATA_DIR)), Path::new(PACKAGED_FILE));
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub mod outbox;
 mod request_id;
 pub mod server;
 pub mod service;
+mod systemd;
 mod upkeep;
 pub mod vault;
 

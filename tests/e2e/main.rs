@@ -37,6 +37,8 @@ mod p07_bulk_yields;
 mod p08_bounds;
 mod p09_disk_full;
 mod p10_outage;
+mod packages;
+mod packages_windows;
 mod revocation;
 mod rollover;
 mod structure;

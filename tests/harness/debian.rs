@@ -40,16 +40,18 @@ fn found(places: &[&str]) -> Option<PathBuf> {
 }
 
 /// As root, or as who may become root without being asked.
-fn apt_get(words: &[&str]) -> Output {
+pub fn as_root(program: &str) -> Command {
     // SAFETY: asks for a number and changes nothing.
-    let root = unsafe { libc::geteuid() } == 0;
-    let mut command = if root {
-        Command::new("env")
-    } else {
-        let mut sudo = Command::new("sudo");
-        sudo.args(["-n", "env"]);
-        sudo
-    };
+    if unsafe { libc::geteuid() } == 0 {
+        return Command::new(program);
+    }
+    let mut sudo = Command::new("sudo");
+    sudo.args(["-n", program]);
+    sudo
+}
+
+fn apt_get(words: &[&str]) -> Output {
+    let mut command = as_root("env");
     command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
     command.args(["-q", "-o", "DPkg::Lock::Timeout=300"]);
     command.args(words).output().expect("run apt-get")

@@ -24,6 +24,7 @@ fn build() -> PathBuf {
         "--package=branchline-agent",
         "--package=branchline-server",
         "--package=branchline-desktop",
+        "--package=branchline-manual",
         // With it the dependencies have the features that this very build has, and are not built again.
         "--package=branchline-tests",
         "--bins",

@@ -10,6 +10,11 @@ pub fn default_config() -> PathBuf {
     PathBuf::from("/etc/branchline/agent.toml")
 }
 
+/// Where the journal is unless somebody says otherwise.
+pub fn default_data_dir() -> PathBuf {
+    PathBuf::from("/var/lib/branchline-agent")
+}
+
 /// The local API's socket.
 pub struct LocalListener(UnixListener);
 
@@ -23,10 +28,15 @@ pub struct Caller {
 }
 
 impl LocalListener {
-    /// Binds the socket, taking the place of one that nobody listens on any more. Every local user
-    /// may connect: filing is for everybody, and the kernel tells who it is.
+    /// Takes the socket that systemd holds for us, with the access that its unit says; else binds it,
+    /// taking the place of one that nobody listens on any more, and every local user may connect:
+    /// filing is for everybody, and the kernel tells who it is.
     pub fn bind(path: &Path) -> io::Result<Self> {
         use std::os::unix::fs::PermissionsExt;
+        if let Some(listener) = super::service::inherited(path)? {
+            listener.set_nonblocking(true)?;
+            return UnixListener::from_std(listener).map(Self);
+        }
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             return Err(io::Error::new(
                 io::ErrorKind::AddrInUse,

@@ -3,12 +3,22 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tokio::net::windows::named_pipe::{NamedPipeServer, ServerOptions};
+use tokio::net::windows::named_pipe::NamedPipeServer;
 
 /// Where the configuration is unless somebody says otherwise.
 pub fn default_config() -> PathBuf {
-    let data = std::env::var_os("ProgramData").unwrap_or_else(|| r"C:\ProgramData".into());
-    PathBuf::from(data).join(r"Branchline\agent.toml")
+    program_data().join(r"Branchline\agent.toml")
+}
+
+/// Where the journal is unless somebody says otherwise; the installer leaves the folder to the service
+/// and to administrators.
+pub fn default_data_dir() -> PathBuf {
+    program_data().join(r"Branchline\agent")
+}
+
+/// The system is asked and not the environment, which a service need not have.
+fn program_data() -> PathBuf {
+    system::program_data().unwrap_or_else(|| PathBuf::from(r"C:\ProgramData"))
 }
 
 /// The local API's pipe: one instance waits for the next client at any time.
@@ -30,10 +40,7 @@ impl LocalListener {
     /// Makes the pipe; fails where another process has it, so that nobody can listen in the agent's
     /// place.
     pub fn bind(path: &Path) -> io::Result<Self> {
-        let next = ServerOptions::new()
-            .first_pipe_instance(true)
-            .reject_remote_clients(true)
-            .create(path)?;
+        let next = super::pipe::instance(path, true)?;
         Ok(Self {
             name: path.to_owned(),
             next,
@@ -43,21 +50,19 @@ impl LocalListener {
     /// The next connection.
     pub async fn accept(&mut self) -> io::Result<NamedPipeServer> {
         self.next.connect().await?;
-        let next = ServerOptions::new()
-            .reject_remote_clients(true)
-            .create(&self.name)?;
+        let next = super::pipe::instance(&self.name, false)?;
         Ok(std::mem::replace(&mut self.next, next))
     }
 
     /// Who speaks on a connection.
     pub async fn caller(pipe: &NamedPipeServer) -> io::Result<Caller> {
-        caller::of(pipe)
+        system::caller(pipe)
     }
 }
 
 /// Bytes free on the file's disk.
 pub fn disk_free(path: &Path) -> Option<u64> {
-    caller::disk_free(path)
+    system::disk_free(path)
 }
 
 /// The folder under ProgramData inherits its access list from the installer.
@@ -65,27 +70,30 @@ pub fn restrict_to_owner(_folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The two calls that the standard library does not offer.
+/// The calls that the standard library does not offer.
 #[expect(
     unsafe_code,
     reason = "the Windows API is called directly; each call states why it is sound"
 )]
-mod caller {
+mod system {
+    use std::ffi::OsString;
     use std::io;
-    use std::os::windows::ffi::OsStrExt;
+    use std::os::windows::ffi::{OsStrExt, OsStringExt};
     use std::os::windows::io::AsRawHandle;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
     use tokio::net::windows::named_pipe::NamedPipeServer;
     use windows_sys::Win32::Storage::FileSystem::GetDiskFreeSpaceExW;
+    use windows_sys::Win32::System::Com::CoTaskMemFree;
     use windows_sys::Win32::System::Pipes::GetNamedPipeHandleStateW;
+    use windows_sys::Win32::UI::Shell::{FOLDERID_ProgramData, SHGetKnownFolderPath};
 
     use super::Caller;
 
     /// Longest user name, in UTF-16 units (UNLEN + 1).
     const NAME_UNITS: usize = 257;
 
-    pub(super) fn of(pipe: &NamedPipeServer) -> io::Result<Caller> {
+    pub(super) fn caller(pipe: &NamedPipeServer) -> io::Result<Caller> {
         let mut name = [0_u16; NAME_UNITS];
         let null = std::ptr::null_mut();
         // SAFETY: the handle is open for as long as `pipe` is borrowed; the buffer's length is given.
@@ -121,5 +129,23 @@ mod caller {
         // SAFETY: `wide` ends in zero and outlives the call; `free` is where the answer goes.
         let found = unsafe { GetDiskFreeSpaceExW(wide.as_ptr(), &mut free, null, null) };
         (found != 0).then_some(free)
+    }
+
+    pub(super) fn program_data() -> Option<PathBuf> {
+        let mut path = std::ptr::null_mut();
+        // SAFETY: the folder's name is the system's own constant, no user's token is given, and `path`
+        // is where the answer goes.
+        let found = unsafe {
+            SHGetKnownFolderPath(&FOLDERID_ProgramData, 0, std::ptr::null_mut(), &mut path)
+        };
+        let text = (found == 0 && !path.is_null()).then(|| {
+            // SAFETY: the call succeeded, so `path` is a text that ends in zero.
+            let length = (0..).take_while(|&n| unsafe { *path.add(n) } != 0).count();
+            // SAFETY: as above; `length` units lie before the zero.
+            OsString::from_wide(unsafe { std::slice::from_raw_parts(path, length) })
+        });
+        // SAFETY: the memory came from the system, or is none, and is not used afterwards.
+        unsafe { CoTaskMemFree(path.cast()) };
+        text.map(PathBuf::from)
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct InitArgs {
 
 pub(super) fn execute(data_dir: &Path, args: &InitArgs) -> Result<ExitCode, Failure> {
     make_directory(data_dir)?;
-    let settings = data_dir.join(config::FILE_NAME);
+    let settings = config::settings_of(data_dir);
     write_template(&settings)
         .map_err(|fault| Failure::call_it(format!("write {}: {fault}", settings.display())))?;
     Config::read(data_dir)?;
@@ -91,6 +91,9 @@ fn make_vault(data_dir: &Path) -> Result<(), Failure> {
 }
 
 fn write_template(path: &Path) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)

@@ -14,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 use super::{Failure, output};
 use crate::config::{Config, LogFormat};
 use crate::server::{ServeError, Server};
+use crate::systemd;
 
 /// File handles asked for: every connection that is allowed, twice over.
 const HANDLES: u64 = 4_096;
@@ -97,7 +98,15 @@ async fn run(config: &Config) -> Result<(), Failure> {
             output::line(&format!("no desk: {}", fault.message));
         }
     }
-    server.run(either(terminate, interrupt)).await;
+    systemd::tell_ready();
+    let told = async {
+        either(terminate, interrupt).await;
+        systemd::tell_stopping();
+    };
+    tokio::select! {
+        () = server.run(told) => {}
+        () = systemd::show_life() => {}
+    }
     Ok(())
 }
 

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Builds everything that this machine can build into dist/: debs, the MSI, rpms, bills of materials,
+# checksums. `make packages` calls it; WITHOUT="msi rpm" leaves things out. Installs its tools.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=$PWD/dist
+without=" ${WITHOUT:-} "
+wanted() { case "$without" in *" $1 "*) return 1 ;; esac; }
+tool() { command -v "$1" >/dev/null || { echo "installing $1 (some minutes)"; cargo install --locked --quiet "$1"; }; }
+
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -1)
+commit=$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 1767225600)}
+day=$(date -u -d "@$SOURCE_DATE_EPOCH" +%F)
+export SOURCE_DATE_EPOCH
+export BRANCHLINE_VERSION="$version (commit $commit, $day)"
+# Where it was built is nobody's business, and would make two builds differ.
+export RUSTFLAGS="--remap-path-prefix=$PWD=/branchline --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
+
+rm -rf "$out" && mkdir -p "$out"
+tool cargo-deb
+echo "building the programs for Linux"
+cargo build --quiet --locked --release -p branchline-agent -p branchline-server -p branchline-manual --bins
+packaging/deb/build.sh "$out"
+if wanted rpm; then
+  tool cargo-generate-rpm
+  for name in agent server; do
+    folder=$([ $name = agent ] && echo agent || echo server-endpoint)
+    cargo generate-rpm --package "$folder" --output "$out/branchline-$name-$version-1.x86_64.rpm" --payload-compress xz \
+      --target-dir "${CARGO_TARGET_DIR:-$PWD/target}"
+  done
+fi
+if wanted msi; then
+  echo "building the agent for Windows"
+  RUSTFLAGS='' packaging/windows/build.sh "$out"
+  (cd packaging && zip -q -X -r "$out/branchline-policy-$version.zip" policy)
+fi
+if wanted sbom; then
+  tool cargo-cyclonedx
+  for name in agent server; do
+    folder=$([ $name = agent ] && echo agent || echo server-endpoint)
+    cargo cyclonedx --quiet --manifest-path "$folder/Cargo.toml" --format json --spec-version 1.5 \
+      --override-filename "branchline-$name.cdx"
+    find . -path ./target -prune -o -name "branchline-$name.cdx.json" -print | while read -r bill; do
+      [ "$bill" = "./$folder/branchline-$name.cdx.json" ] && mv "$bill" "$out/branchline-$name-$version.cdx.json" || rm "$bill"
+    done
+  done
+fi
+(cd "$out" && sha256sum ./* | sed 's# \./# #' > SHA256SUMS)
+ls -l "$out"

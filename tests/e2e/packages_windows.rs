@@ -1,0 +1,140 @@
+//! What IT does with the MSI, under Wine, beside a real server on loopback: silent installation with
+//! properties, a service that joins by itself, tickets from the installed command and from a drop folder,
+//! upgrade with a full queue, a downgrade that is refused, removal that leaves the data.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use harness::processes::{Central, sandbox, succeeded, text};
+use harness::programs::binary;
+use harness::waiting::{FILE_PATIENCE, wait_within};
+use harness::wine::WineComputer;
+use serde_json::Value;
+
+/// The one that is installed first, and the one after it.
+const VERSIONS: [&str; 2] = ["0.1.0", "0.1.1"];
+const AGENT: &str = r"C:\Program Files\Branchline\branchline-agent.exe";
+
+fn msi(folder: &Path, version: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target = binary("").canonicalize().expect("programs are built");
+    let built = Command::new(root.join("packaging/windows/build.sh"))
+        .arg(folder)
+        .args(["--profile", "dev", "--version", version])
+        .env(
+            "CARGO_TARGET_DIR",
+            target.parent().expect("a target folder"),
+        )
+        .output()
+        .expect("run build.sh");
+    PathBuf::from(succeeded(&built).trim())
+}
+
+fn msiexec(computer: &WineComputer, words: &[&str]) -> (bool, String) {
+    let log = computer.drive_c().join("install.log");
+    let _ = std::fs::remove_file(&log);
+    let mut all = vec!["msiexec"];
+    all.extend(words);
+    all.extend(["/qn", "/l*v", r"C:\install.log"]);
+    let done = computer.run(&all);
+    let log = std::fs::read(log).unwrap_or_default();
+    (
+        done.status.success(),
+        String::from_utf8_lossy(&log).replace('\0', ""),
+    )
+}
+
+fn install(computer: &WineComputer, msi: &Path, properties: &[&str]) {
+    let path = computer.path_of(msi);
+    let mut words = vec!["/i", path.as_str()];
+    words.extend(properties);
+    let (done, log) = msiexec(computer, &words);
+    let tail: Vec<&str> = log.lines().rev().take(60).collect();
+    assert!(done, "msiexec: {tail:#?}");
+}
+
+fn subjects(central: &Central) -> Vec<String> {
+    let listed = succeeded(&central.cli(&["tickets", "list", "--limit", "1000", "--json"]));
+    let listed: Value = serde_json::from_str(&listed).expect("tickets as JSON");
+    let tickets = listed["tickets"].as_array().expect("tickets").iter();
+    tickets
+        .map(|ticket| ticket["subject"].as_str().expect("a subject").to_owned())
+        .collect()
+}
+
+fn file(computer: &WineComputer, subject: &str) {
+    let filed = wait_within(FILE_PATIENCE, "the agent to take a ticket", || {
+        let words = [
+            AGENT,
+            "ticket",
+            "new",
+            "--subject",
+            subject,
+            "--description",
+            "x",
+            "--category",
+            "hardware",
+        ];
+        let filed = computer.run(&words);
+        filed.status.success().then(|| text(&filed.stdout))
+    });
+    assert!(filed.contains("LYN-"), "{filed}");
+}
+
+#[test]
+fn an_msi_is_rolled_out_upgraded_and_removed() {
+    let folder = sandbox();
+    let [first, second] = VERSIONS.map(|version| msi(folder.path(), version));
+    let mut central = Central::init(folder.path());
+    central.start();
+    let token = central.token("LYN");
+    let computer = WineComputer::start();
+
+    let said = format!("ENROLL_TOKEN={token}");
+    install(&computer, &first, &[&said, r"DROP_FOLDER=C:\Scans"]);
+    file(&computer, "from the command");
+    wait_within(FILE_PATIENCE, "the ticket at central", || {
+        (subjects(&central) == ["from the command"]).then_some(())
+    });
+    let left = computer.holding(&token[token.len() / 2..]);
+    assert!(left.is_empty(), "the token is still in {left:?}");
+
+    std::fs::create_dir_all(computer.drive_c().join("Scans")).expect("make the drop folder");
+    std::fs::write(computer.drive_c().join("Scans/scan.txt"), "scanned").expect("drop a file");
+    wait_within(
+        FILE_PATIENCE,
+        "the dropped file's ticket at central",
+        || (subjects(&central).len() == 2).then_some(()),
+    );
+
+    central.stop();
+    for n in 0..5 {
+        file(&computer, &format!("waiting {n}"));
+    }
+    install(&computer, &second, &[]);
+    let version = computer.run(&[AGENT, "--version"]);
+    assert!(version.status.success());
+    file(&computer, "after the upgrade");
+    let (done, _) = msiexec(&computer, &["/i", &computer.path_of(&first)]);
+    assert!(!done, "a downgrade is refused");
+    central.start();
+    wait_within(FILE_PATIENCE, "everything at central", || {
+        (subjects(&central).len() == 8).then_some(())
+    });
+
+    let (done, log) = msiexec(&computer, &["/x", &computer.path_of(&second)]);
+    assert!(done, "{log}");
+    let programs = computer.drive_c().join("Program Files/Branchline");
+    assert!(
+        !programs.join("branchline-agent.exe").exists(),
+        "the program is gone"
+    );
+    let service = computer.run(&["sc", "query", "BranchlineAgent"]);
+    assert!(
+        !text(&service.stdout).contains("RUNNING"),
+        "the service is gone"
+    );
+    let data = computer.drive_c().join("ProgramData/Branchline");
+    assert!(data.join("agent/journal.db").exists(), "the data stays");
+    assert!(data.join("agent.toml").exists(), "the settings stay");
+}

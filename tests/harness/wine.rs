@@ -1,0 +1,108 @@
+//! A Windows computer as Wine makes one: a prefix of its own, in which an MSI is installed and services run.
+//!
+//! Not real Windows: access lists have no effect, and services end with the last program of a user, which
+//! is why one idles here for as long as the computer is there.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+use crate::processes::{sandbox, succeeded};
+
+/// The computer; all its programs end when this is dropped.
+pub struct WineComputer {
+    idling: Child,
+    prefix: PathBuf,
+    _folder: TempDir,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn wine(prefix: &Path) -> Command {
+    let mut command = Command::new(root().join("packaging/windows/wine.sh"));
+    command.env("WINEPREFIX", prefix);
+    command
+}
+
+impl WineComputer {
+    /// Makes one; half a minute.
+    pub fn start() -> Self {
+        let folder = sandbox();
+        let prefix = folder.path().join("prefix");
+        let greeted = wine(&prefix).args(["cmd", "/c", "ver"]).output();
+        succeeded(&greeted.expect("run wine.sh"));
+        let idling = wine(&prefix)
+            .arg("cmd")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("start the program that idles");
+        Self {
+            idling,
+            prefix,
+            _folder: folder,
+        }
+    }
+
+    /// Runs a program.
+    pub fn run(&self, words: &[&str]) -> Output {
+        let mut command = wine(&self.prefix);
+        command.args(words).stdin(Stdio::null());
+        command.output().expect("run a program under Wine")
+    }
+
+    /// Drive C as this system sees it.
+    pub fn drive_c(&self) -> PathBuf {
+        self.prefix.join("drive_c")
+    }
+
+    /// A path of this system as the computer sees it.
+    pub fn path_of(&self, path: &Path) -> String {
+        format!("Z:{}", path.display()).replace('/', "\\")
+    }
+
+    /// Files in which a text stands, as bytes or in Windows' own wide letters: the disk, the registry.
+    pub fn holding(&self, text: &str) -> Vec<PathBuf> {
+        let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let mut found = Vec::new();
+        let mut folders = vec![self.prefix.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let Ok(kind) = entry.file_type() else {
+                    continue;
+                };
+                if kind.is_dir() {
+                    folders.push(entry.path());
+                } else if kind.is_file() {
+                    let bytes = std::fs::read(entry.path()).unwrap_or_default();
+                    let holds =
+                        |wanted: &[u8]| bytes.windows(wanted.len()).any(|bytes| bytes == wanted);
+                    if holds(text.as_bytes()) || holds(&wide) {
+                        found.push(entry.path());
+                    }
+                }
+            }
+        }
+        found
+    }
+}
+
+impl Drop for WineComputer {
+    fn drop(&mut self) {
+        // What runs in a prefix is one server's, which ends all of it.
+        let _ = Command::new("wineserver")
+            .arg("-k")
+            .env("WINEPREFIX", &self.prefix)
+            .status();
+        let _ = self.idling.kill();
+        let _ = self.idling.wait();
+        let _ = Command::new("wineserver")
+            .arg("-w")
+            .env("WINEPREFIX", &self.prefix)
+            .status();
+    }
+}
