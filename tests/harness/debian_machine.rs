@@ -67,7 +67,7 @@ for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; d
   mkdir -p "$hierarchy/$3"
   echo $$ > "$hierarchy/$3/cgroup.procs"
 done
-exec unshare --cgroup --mount --pid --fork --uts --ipc --net --kill-child sh -c "$4" boot "$1" "$2"
+exec setpriv --pdeathsig KILL unshare --cgroup --mount --pid --fork --uts --ipc --net --kill-child sh -c "$4" boot "$1" "$2"
 "#;
 
 impl DebianMachine {
