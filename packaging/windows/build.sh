@@ -36,7 +36,9 @@ msi="$out/branchline-agent-$version-x64.msi"
 # One version is one product: built again, it is the same one.
 name=$(printf 'branchline-agent-%s' "$version" | sha1sum | tr a-f A-F)
 product="${name:0:8}-${name:8:4}-5${name:13:3}-8${name:17:3}-${name:20:12}"
-wixl -a x64 -D "ProductCode=$product" -D "Version=$version" -D "Programs=$work" -o "$msi" packaging/windows/agent.wxs 2> "$work/said" || { cat "$work/said" >&2; exit 1; }
+# wixl knows files only by names beside the source.
+cp packaging/windows/agent.wxs "$work"
+(cd "$work" && wixl -a x64 -D "ProductCode=$product" -D "Version=$version" -o "$msi" agent.wxs 2> said) || { cat "$work/said" >&2; exit 1; }
 if [ -s "$work/said" ]; then cat "$work/said" >&2; exit 1; fi
 
 # S-1-5-80-…: the service's own account, whose number is made of its name.
@@ -54,8 +56,12 @@ msibuild "$msi" \
   -q "INSERT INTO \`MsiServiceConfigFailureActions\` (\`MsiServiceConfigFailureActions\`, \`Name\`, \`Event\`, \`ResetPeriod\`, \`Actions\`, \`DelayActions\`, \`Component_\`) VALUES ('Restart', 'BranchlineAgent', 1, 86400, '1[~]1[~]1', '5000[~]30000[~]60000', 'Program')" \
   -q "CREATE TABLE \`MsiServiceConfig\` (\`MsiServiceConfig\` CHAR(72) NOT NULL, \`Name\` CHAR(255) NOT NULL, \`Event\` INT NOT NULL, \`ConfigType\` LONG NOT NULL, \`Argument\` CHAR(255), \`Component_\` CHAR(72) NOT NULL PRIMARY KEY \`MsiServiceConfig\`)" \
   -q "INSERT INTO \`MsiServiceConfig\` (\`MsiServiceConfig\`, \`Name\`, \`Event\`, \`ConfigType\`, \`Argument\`, \`Component_\`) VALUES ('AlsoOnFaults', 'BranchlineAgent', 1, 4, '1', 'Program')" \
-  -q "INSERT INTO \`Property\` (\`Property\`, \`Value\`) VALUES ('SecureCustomProperties', 'SERVER_URL;ENROLL_TOKEN;DROP_FOLDER;START_SERVICE')" \
+  -q "INSERT INTO \`InstallExecuteSequence\` (\`Action\`, \`Sequence\`) VALUES ('RemoveEnvironmentStrings', 3300)" \
+  -q "INSERT INTO \`InstallExecuteSequence\` (\`Action\`, \`Sequence\`) VALUES ('WriteEnvironmentStrings', 5200)" \
+  -q "INSERT INTO \`InstallExecuteSequence\` (\`Action\`, \`Condition\`, \`Sequence\`) VALUES ('MsiConfigureServices', 'VersionNT>=600', 5850)" \
+  -q "UPDATE \`Property\` SET \`Value\` = 'WIX_DOWNGRADE_DETECTED;WIX_UPGRADE_DETECTED;SERVER_URL;ENROLL_TOKEN;DROP_FOLDER;START_SERVICE' WHERE \`Property\` = 'SecureCustomProperties'" \
   -q "INSERT INTO \`Property\` (\`Property\`, \`Value\`) VALUES ('MsiHiddenProperties', 'ENROLL_TOKEN;TakeOver')" \
+  -q "UPDATE \`Component\` SET \`Condition\` = 'START_SERVICE<>\"0\"' WHERE \`Component\` = 'Starts'" \
   -q "UPDATE \`CustomAction\` SET \`Type\` = 11282 WHERE \`Action\` = 'TakeOver'" > "$work/said" 2>&1 || { cat "$work/said" >&2; exit 1; }
 if [ -s "$work/said" ]; then cat "$work/said" >&2; exit 1; fi
 echo "$msi"

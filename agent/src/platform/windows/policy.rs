@@ -10,6 +10,9 @@ use windows_registry::{Key, LOCAL_MACHINE, Type};
 pub const POLICY: &str = r"HKEY_LOCAL_MACHINE\SOFTWARE\Policies\Branchline\Agent";
 const KEY: &str = r"SOFTWARE\Policies\Branchline\Agent";
 
+/// ERROR_FILE_NOT_FOUND, as an HRESULT.
+const NO_SUCH_KEY: u32 = 0x8007_0002;
+
 /// Values and keys that are read; more are a mistake.
 const ENTRIES: usize = 256;
 
@@ -17,10 +20,8 @@ const ENTRIES: usize = 256;
 pub fn policy() -> io::Result<Table> {
     match LOCAL_MACHINE.options().read().open(KEY) {
         Ok(key) => settings(&key, true),
-        Err(fault) => match io::Error::from(fault) {
-            fault if fault.kind() == io::ErrorKind::NotFound => Ok(Table::new()),
-            fault => Err(fault),
-        },
+        Err(fault) if fault.code().0.cast_unsigned() == NO_SUCH_KEY => Ok(Table::new()),
+        Err(fault) => Err(fault.into()),
     }
 }
 

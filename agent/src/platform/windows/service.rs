@@ -42,16 +42,10 @@ static AGENT: Mutex<Option<Agent>> = Mutex::new(None);
 /// Runs the agent for the SCM, until that asks for its end. Fails where the SCM did not start this process.
 pub fn run(agent: impl FnOnce(CancellationToken) -> u8 + Send + 'static) -> io::Result<()> {
     *AGENT.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(agent));
-    service_dispatcher::start(NAME, entry::service_entry).map_err(io::Error::other)
+    service_dispatcher::start(NAME, service_entry).map_err(io::Error::other)
 }
 
-#[expect(
-    unsafe_code,
-    reason = "the macro writes the function that the SCM calls, and reads its arguments"
-)]
-mod entry {
-    windows_service::define_windows_service!(service_entry, super::service_main);
-}
+windows_service::define_windows_service!(service_entry, service_main);
 
 fn service_main(_arguments: Vec<std::ffi::OsString>) {
     let shutdown = CancellationToken::new();
