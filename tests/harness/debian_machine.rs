@@ -112,6 +112,8 @@ impl DebianMachine {
             let state = machine.run(&["systemctl", "is-system-running"]);
             (text(&state.stdout).trim() == "running").then_some(())
         });
+        // What an installer of Debian writes and debootstrap does not.
+        machine.shell("echo 127.0.0.1 localhost > /etc/hosts");
         machine
     }
 
