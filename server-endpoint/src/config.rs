@@ -366,7 +366,7 @@ fn lay_over(below: &mut toml::Table, above: toml::Table) {
         match (below.get_mut(&key), value) {
             (Some(Value::Table(below)), Value::Table(above)) => lay_over(below, above),
             (Some(Value::Array(below)), Value::Array(above)) if key == "outbox" => {
-                below.extend(above)
+                below.extend(above);
             }
             (_, value) => {
                 below.insert(key, value);

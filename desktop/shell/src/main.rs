@@ -43,6 +43,10 @@ fn main() -> ExitCode {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what Tauri's macro writes ends the process where its own assets cannot be read"
+)]
 fn run(options: Options) -> anyhow::Result<()> {
     let app = tauri::Builder::default()
         // First, so that a second instance does nothing else.

@@ -45,13 +45,11 @@ pub(crate) fn is_looked_at(app: &AppHandle) -> bool {
 pub(crate) fn on_event(window: &Window, event: &WindowEvent) {
     let app = window.app_handle();
     match event {
-        WindowEvent::CloseRequested { api, .. } => {
-            // With an icon in the tray the program goes on, and tells of answers.
-            if app.state::<Desk>().settings.get().tray {
-                api.prevent_close();
-                if let Err(fault) = window.hide() {
-                    tracing::warn!(error = %fault, "hide the window");
-                }
+        // With an icon in the tray the program goes on, and tells of answers.
+        WindowEvent::CloseRequested { api, .. } if app.state::<Desk>().settings.get().tray => {
+            api.prevent_close();
+            if let Err(fault) = window.hide() {
+                tracing::warn!(error = %fault, "hide the window");
             }
         }
         WindowEvent::DragDrop(drag) => match drag {
