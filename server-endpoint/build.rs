@@ -27,10 +27,22 @@ fn main() -> io::Result<()> {
     let mut source = String::from("&[\n");
     for file in files {
         let path = file.strip_prefix(&built).unwrap_or(&file);
+        // Taken over, so that what is built holds no path of this copy of the sources: clones may share a
+        // target folder.
+        let own = out.join("console").join(path);
+        fs::create_dir_all(own.parent().unwrap_or(&out))?;
+        fs::copy(&file, &own)?;
         let path = path.to_string_lossy().replace('\\', "/");
+        // Their names hold their digests: other content, in this clone or another, is a file that is gone.
+        #[allow(clippy::print_stdout, reason = "this is how a build script speaks")]
+        {
+            println!("cargo::rerun-if-changed=console/dist/{path}");
+        }
         // Writing into memory does not fail.
-        let file = file.to_string_lossy();
-        let _ = writeln!(source, "    ({path:?}, include_bytes!({file:?})),");
+        let _ = writeln!(
+            source,
+            "    ({path:?}, include_bytes!(concat!(env!(\"OUT_DIR\"), \"/console/{path}\"))),"
+        );
     }
     source.push(']');
     fs::write(out.join("console.rs"), source)
