@@ -118,7 +118,8 @@ async fn desktop_a_ticket_climbs_the_ladder_and_its_answer_is_announced() {
     ];
     succeeded(&world.central.cli(&reply));
     page.until_text("Which label is below it?").await;
-    page.until_text("Central support has answered").await;
+    // It came with an answer and a question; the window shows the latter, the system is told of both.
+    page.until_text("Central support asks you something").await;
     wait_for("the system's notification", || {
         world
             .screen

@@ -7,6 +7,7 @@ use harness::processes::{Branch, Central, sandbox, succeeded, wait_for};
 use harness::raw_http::{Place, Request};
 use harness::samples::incompressible;
 use harness::tls;
+use harness::waiting::{FILE_PATIENCE, wait_within};
 
 use crate::enrolment::agents;
 
@@ -44,7 +45,7 @@ async fn all_that_an_agent_does_goes_through_a_proxy_that_ends_tls() {
     branch.set_clock(ten_weeks);
     central.start();
     branch.start();
-    wait_for("the next certificate to be used", || {
+    wait_within(FILE_PATIENCE, "the next certificate to be used", || {
         (certificate(&central) != before).then_some(())
     });
 

@@ -33,8 +33,8 @@ fn stream_record(row: &Row<'_>) -> Result<StreamRecord, LedgerError> {
 }
 
 /// Counts effects from the events themselves, and by id, so that a fault in what keeps them single
-/// would show. A renumbering is part of the filing that it goes with, and what becomes of a file is not its
-/// attaching.
+/// would show. A renumbering is part of the filing that it goes with, a ticket's opening again of the
+/// comment that opens it, and what becomes of a file is not its attaching.
 pub(super) fn held(
     connection: &Connection,
     stream: StreamId,
@@ -43,11 +43,11 @@ pub(super) fn held(
 ) -> Result<Vec<HeldOperation>, LedgerError> {
     let mut effects = connection.prepare_cached(
         "SELECT count(*), min(position) FROM events
-         WHERE operation = ?1 AND kind NOT IN ('ticket_renumbered', 'file_moved')",
+         WHERE operation = ?1 AND kind NOT IN ('ticket_renumbered', 'ticket_moved', 'file_moved')",
     )?;
     let mut effects_by_id = connection.prepare_cached(
         "SELECT count(*), min(position) FROM operations JOIN events USING (operation)
-         WHERE id = ?1 AND agent = ?2 AND kind NOT IN ('ticket_renumbered', 'file_moved')",
+         WHERE id = ?1 AND agent = ?2 AND kind NOT IN ('ticket_renumbered', 'ticket_moved', 'file_moved')",
     )?;
     let mut statement = connection.prepare_cached(
         "SELECT seq, digest, operation, operations.id, operations.agent, repeat
