@@ -33,6 +33,10 @@ fi
 if wanted msi; then
   echo "building the agent for Windows"
   RUSTFLAGS='' packaging/windows/build.sh "$out"
+  command -v zip >/dev/null || {
+    echo "installing zip"
+    $([ "$(id -u)" = 0 ] || echo sudo) apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends zip
+  }
   (cd packaging && zip -q -X -r "$out/branchline-policy-$version.zip" policy)
 fi
 if wanted sbom; then

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the deb packages into a folder: packaging/deb/build.sh OUT [--profile dev] [--version V] [NAME...]
-# `--profile dev` takes programs that tests built already. Two builds of one commit give the same bytes:
-# every time in them is the commit's.
+# `--profile dev` takes programs that tests built already. The same programs packed twice give the same
+# bytes: every time in them is the commit's.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 out=$(realpath -m "$1"); shift

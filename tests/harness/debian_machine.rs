@@ -75,6 +75,7 @@ impl DebianMachine {
     pub fn start() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let base = base();
+        program(&["/usr/sbin/ip", "/sbin/ip", "/usr/bin/ip"], "iproute2");
         let folder = sandbox();
         for part in ["upper", "work", "root"] {
             std::fs::create_dir(folder.path().join(part)).expect("make the machine's folder");
