@@ -248,7 +248,7 @@ impl Ingress {
     /// The rest of a body whose request was refused goes on coming, and is thrown away for a while.
     fn let_go(&self, answer: &Result<Response, Refusal>, body: Body) {
         if answer.is_err() && !body.is_end_stream() {
-            self.tasks.spawn(body::linger(body));
+            self.tasks.spawn(crate::lingering::linger(body));
         }
     }
 

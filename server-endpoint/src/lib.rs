@@ -21,6 +21,7 @@ mod impatient;
 pub mod ingress;
 pub mod inspection;
 pub mod ledger;
+mod lingering;
 pub mod outbox;
 mod request_id;
 pub mod server;

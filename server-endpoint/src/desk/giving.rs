@@ -34,15 +34,11 @@ use super::problem::{Kind, Refusal};
 use super::said::Named;
 use crate::inspection::Fault;
 use crate::ledger::{FileGiven, FileRecord, GiveFile, KeptChunk, ObjectName, Right, now};
+use crate::lingering::linger;
 use crate::vault::{Vault, VaultError, Writing};
 
 /// Bytes of each chunk but the last.
 const CHUNK_BYTES: usize = CHUNK_MOST_BYTES as usize;
-/// What still comes of a body that was refused is thrown away, so much and so long, so that its sender
-/// comes to read why.
-const LINGER_BYTES: usize = 8 * 1024 * 1024;
-/// See [`LINGER_BYTES`].
-const LINGER_FOR: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What a file is for, and what it is to be called.
 #[derive(Deserialize)]
@@ -372,19 +368,6 @@ impl Cutting {
             root: Digest(*self.hasher.finalize().as_bytes()),
         })
     }
-}
-
-async fn linger(mut body: Body) {
-    let discard = async {
-        let mut discarded = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            discarded += frame.data_ref().map_or(0, bytes::Bytes::len);
-            if discarded > LINGER_BYTES {
-                return;
-            }
-        }
-    };
-    let _ = tokio::time::timeout(LINGER_FOR, discard).await;
 }
 
 /// How a file stands: asked until it is judged.

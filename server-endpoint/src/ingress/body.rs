@@ -19,12 +19,6 @@ use super::refusal::Refusal;
 const SHARE_BYTES: usize = 16 * 1024;
 /// What counts as moving on, within [`super::Bounds::body_stall`].
 pub(super) const PROGRESS_BYTES: usize = 1024;
-/// Of a body that was refused so many bytes are still taken and thrown away: a sender that is still
-/// writing would otherwise see its connection reset before it can read the answer.
-const LINGER_BYTES: usize = 8 * 1024 * 1024;
-/// And for so long.
-const LINGER_FOR: Duration = Duration::from_secs(5);
-
 /// The memory that all bodies together may take.
 #[derive(Debug)]
 pub(super) struct BodyBudget(Arc<Semaphore>);
@@ -156,20 +150,6 @@ async fn receive(
             stall = Instant::now() + reading.stall;
         }
     }
-}
-
-/// Takes what still comes of a body that was refused, and throws it away.
-pub(super) async fn linger(mut body: Body) {
-    let discard = async {
-        let mut discarded = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            discarded += frame.data_ref().map_or(0, bytes::Bytes::len);
-            if discarded > LINGER_BYTES {
-                return;
-            }
-        }
-    };
-    let _ = tokio::time::timeout(LINGER_FOR, discard).await;
 }
 
 fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {

@@ -23,7 +23,7 @@ use tracing::Instrument;
 
 use super::bulk::Pass;
 use super::refusal::Refusal;
-use super::{Ingress, admission, answer, body};
+use super::{Ingress, admission, answer};
 use frames::{BATCH_BYTES, Frames, READ_BYTES};
 use taking::Taking;
 
@@ -52,7 +52,7 @@ pub(super) async fn take(
         taken.map_err(|_| Refusal::new(ProblemKind::Internal, "taking the chunks failed"))?;
     // A sender that still writes would otherwise not see its answer; when central stops, it comes again.
     if taken.is_err() && !body.is_end_stream() && !ingress.stopping.is_cancelled() {
-        ingress.tasks.spawn(body::linger(body));
+        ingress.tasks.spawn(crate::lingering::linger(body));
     }
     answer::json(&parts.headers, &taken?)
 }
