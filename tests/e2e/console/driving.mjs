@@ -23,6 +23,7 @@ export async function world(verb, given = {}) {
 export async function withBrowser(run) {
   const browser = await chromium.launch({ executablePath: place.chromium, args: ["--no-sandbox"] });
   const complaints = [];
+  const pages = [];
   const open = async (options = {}) => {
     const context = await browser.newContext({
       ignoreHTTPSErrors: true,
@@ -32,6 +33,7 @@ export async function withBrowser(run) {
     });
     context.setDefaultTimeout(30_000);
     const page = await context.newPage();
+    pages.push(page);
     page.on("pageerror", (fault) => complaints.push(`error: ${fault.message}`));
     page.on("dialog", (dialog) => {
       complaints.push(`dialog: ${dialog.message()}`);
@@ -50,6 +52,9 @@ export async function withBrowser(run) {
   try {
     await run(open);
     assert.deepEqual(complaints, []);
+  } catch (fault) {
+    for (const page of pages) console.error(`── ${page.url()}\n${await page.locator("body").innerText()}`, complaints);
+    throw fault;
   } finally {
     await browser.close();
     process.stdin.destroy();

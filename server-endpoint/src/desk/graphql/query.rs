@@ -95,9 +95,10 @@ impl Query {
         })
     }
 
+    // Arguments with a default are optional too: a program may name a variable for each and set few of them.
     /// Tickets, newest first: filtered, searched, in pages.
     #[graphql(
-        complexity = "10 + usize::try_from(first.clamp(1, 200)).unwrap_or(200) * child_complexity"
+        complexity = "10 + usize::try_from(first.unwrap_or(50).clamp(1, 200)).unwrap_or(200) * child_complexity"
     )]
     #[allow(
         clippy::too_many_arguments,
@@ -115,13 +116,13 @@ impl Query {
         #[graphql(desc = "Nobody's; with `assignee`, those too")] unassigned: Option<bool>,
         #[graphql(desc = "With one of these")] tags: Option<Vec<String>>,
         #[graphql(desc = "By what is due on them")] due: Option<Due>,
-        #[graphql(default_with = "TicketOrder::Newest")] order: TicketOrder,
+        #[graphql(default_with = "Some(TicketOrder::Newest)")] order: Option<TicketOrder>,
         #[graphql(desc = "`next` of the page before, in the same order")] after: Option<String>,
-        #[graphql(default = 50)] first: i32,
+        #[graphql(default = 50)] first: Option<i32>,
     ) -> Result<TicketPage> {
         let search = bounded(search.unwrap_or_default(), SEARCH_CHARS, "search")?;
         let at = ledger::now();
-        let order = match order {
+        let order = match order.unwrap_or(TicketOrder::Newest) {
             TicketOrder::Newest => Order::Newest,
             TicketOrder::Due => Order::Due,
         };
@@ -146,7 +147,9 @@ impl Query {
             due_from: due.filter(|due| *due == Due::Soon).map(|_| at),
             order,
             after: after.map(|after| place(&after, order)).transpose()?,
-            most: usize::try_from(first).unwrap_or(1).clamp(1, PAGE_TICKETS),
+            most: usize::try_from(first.unwrap_or(50))
+                .unwrap_or(1)
+                .clamp(1, PAGE_TICKETS),
         };
         let page = desk(context)?.model.tickets(query).await;
         Ok(page.map_err(refused)?.into())
@@ -198,16 +201,16 @@ impl Query {
 
     /// Who did what, oldest first; for administrators.
     #[graphql(
-        complexity = "100 + usize::try_from(first.clamp(1, 500)).unwrap_or(500) * child_complexity"
+        complexity = "100 + usize::try_from(first.unwrap_or(100).clamp(1, 500)).unwrap_or(500) * child_complexity"
     )]
     async fn trail(
         &self,
         context: &Context<'_>,
-        #[graphql(default = 0)] after: f64,
+        #[graphql(default_with = "Some(0.0)")] after: Option<f64>,
         actor: Option<String>,
         action: Option<String>,
         subject: Option<String>,
-        #[graphql(default = 100)] first: i32,
+        #[graphql(default = 100)] first: Option<i32>,
     ) -> Result<Vec<TrailEntry>> {
         if !context.data::<Who>()?.may(ledger::Right::Administer) {
             let detail = "this needs the right administer, which you do not have";
@@ -219,8 +222,8 @@ impl Query {
             actor: text(actor, "actor")?,
             action: text(action, "action")?,
             subject: text(subject, "subject")?,
-            after: position(after)?,
-            most: usize::try_from(first.clamp(1, TRAIL)).unwrap_or(1),
+            after: position(after.unwrap_or(0.0))?,
+            most: usize::try_from(first.unwrap_or(100).clamp(1, TRAIL)).unwrap_or(1),
         };
         let entries = desk(context)?.store.trail(filter).await;
         let entries = entries.map_err(refused)?;

@@ -52,6 +52,21 @@ async fn tickets_are_listed_searched_and_shown() {
     assert_eq!(wrong["errors"][0]["extensions"]["class"], "fix_input");
 }
 
+/// The console asks its one question with a variable for each filter, and sets those that are chosen.
+#[tokio::test]
+async fn variables_that_are_not_set_stand_for_the_defaults() {
+    let world = World::new();
+    let cookie = world.signed_in(Role::Administrator).await;
+    world.filed("LYN", &["Printer jams", "Till is slow"]).await;
+    let question =
+        "query T($order: TicketOrder, $first: Int, $after: String, $from: Float, $most: Int) {
+        tickets(order: $order, first: $first, after: $after) { tickets { number } }
+        trail(after: $from, first: $most) { position } }";
+    let answer = world.data(&cookie, question).await;
+    assert_eq!(answer["tickets"]["tickets"][0]["number"], "LYN-000002");
+    assert_eq!(answer["trail"][0]["position"], 1.0);
+}
+
 #[tokio::test]
 async fn the_trail_is_for_administrators() {
     let world = World::new();
