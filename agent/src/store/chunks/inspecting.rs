@@ -60,6 +60,13 @@ impl ChunkInspection {
         connection
             .pragma_update(None, "query_only", true)
             .map_err(not_read)?;
+        // Between the making of the file and of its tables an agent that has just started holds no lock.
+        let tables: u32 = connection
+            .query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))
+            .map_err(not_read)?;
+        if tables == 0 {
+            return Err(NotInspected::NotThere);
+        }
         for sql in [
             "SELECT max(id) FROM chunk",
             "SELECT max(id) FROM file",
