@@ -32,6 +32,7 @@ mod keeping;
 mod news;
 mod outgoing;
 pub mod owner;
+mod precedence;
 pub mod recovery;
 mod tickets;
 mod upkeep;
@@ -147,6 +148,8 @@ pub struct Store {
     readers: Readers,
     settings: StoreSettings,
     chunks: ChunkStore,
+    /// Filings, before which files' bytes yield.
+    filings: precedence::Filings,
     /// Told when there is something to collect.
     collecting: Notify,
     /// Files whose taking in broke off.
@@ -181,6 +184,7 @@ impl Store {
             readers,
             settings,
             chunks,
+            filings: precedence::Filings::default(),
             collecting: Notify::new(),
             abandoned: Mutex::default(),
             policy: watch::Sender::new(policy),

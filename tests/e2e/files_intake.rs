@@ -387,7 +387,7 @@ fn a_disk_that_fills_up_in_the_middle_of_a_commit_harms_nothing() {
         chunker.push(&noise(1, 12 << 20), &mut finished);
         let mut refused = None;
         for (place, one) in (0..).zip(finished) {
-            if let Err(fault) = store.add_chunks(taken, place, Arc::new(vec![one])).await {
+            if let Err(fault) = store.add_chunks(taken, place, vec![one]).await {
                 refused = Some(fault.to_string());
                 break;
             }
@@ -403,7 +403,7 @@ fn a_disk_that_fills_up_in_the_middle_of_a_commit_harms_nothing() {
         let mut finished = Vec::new();
         chunker.push(&noise(2, 4 << 20), &mut finished);
         store
-            .add_chunks(again, 0, Arc::new(finished))
+            .add_chunks(again, 0, finished)
             .await
             .expect("room again");
     });

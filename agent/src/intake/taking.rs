@@ -280,7 +280,9 @@ impl FileIntake {
     /// Cuts, names and keeps what comes; one commit is under way while the next is being filled.
     async fn keep(&self, taken: Taken, waiting: mpsc::Receiver<Bytes>) -> Result<Whole, TakeError> {
         let (mut cut, whole) = cut_apart(waiting)?;
-        let mut commits = Commits::new(self.store.clone(), taken);
+        // Files taken in at once share the memory.
+        let most_bytes = COMMIT_BYTES / lock(&self.board).taking.len().max(1);
+        let mut commits = Commits::new(self.store.clone(), taken, most_bytes);
         while let Some(finished) = cut.recv().await {
             commits.fill(finished).await?;
         }
@@ -369,17 +371,19 @@ struct Commits {
     from: u32,
     batch: Vec<FinishedChunk>,
     bytes: usize,
+    most_bytes: usize,
     under_way: JoinSet<Result<(), ChunksError>>,
 }
 
 impl Commits {
-    fn new(store: Arc<Store>, taken: Taken) -> Self {
+    fn new(store: Arc<Store>, taken: Taken, most_bytes: usize) -> Self {
         Self {
             store,
             taken,
             from: 0,
             batch: Vec::new(),
             bytes: 0,
+            most_bytes,
             under_way: JoinSet::new(),
         }
     }
@@ -388,7 +392,7 @@ impl Commits {
         for chunk in finished {
             self.bytes += chunk.stored.len();
             self.batch.push(chunk);
-            if self.bytes >= COMMIT_BYTES {
+            if self.bytes >= self.most_bytes {
                 self.begin().await?;
             }
         }
@@ -398,7 +402,7 @@ impl Commits {
     /// Begins to commit what was filled, once the commit before has ended.
     async fn begin(&mut self) -> Result<(), ChunksError> {
         self.ended().await?;
-        let batch = Arc::new(std::mem::take(&mut self.batch));
+        let batch = std::mem::take(&mut self.batch);
         self.bytes = 0;
         let (store, taken, from) = (self.store.clone(), self.taken, self.from);
         self.from = from.saturating_add(u32::try_from(batch.len()).unwrap_or(u32::MAX));

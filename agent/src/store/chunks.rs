@@ -10,8 +10,9 @@
 //!   first, an unfinished file. Both are found at start and collected in slices.
 //! - A chunk is kept once, however many files have it, and goes with the last of them. It is verified
 //!   against its name whenever it is read (P4).
-//! - Commits are small ([`COMMIT_BYTES`]), so that no sync of theirs keeps a sync of the journal waiting
-//!   for long; nothing dirty piles up behind them.
+//! - Commits are a few MiB ([`COMMIT_BYTES`]), so that nothing dirty piles up behind them. While people
+//!   file, `files::add_chunks` makes smaller ones with rests between them, so that no sync of theirs keeps a
+//!   sync of the journal waiting for long (P7).
 //! - Files stop at the quota, and where the disk would have less than the reserve left (P9).
 //!
 //! Layout: SQLite with a rollback journal and not a WAL, because a WAL writes each chunk twice; large
@@ -48,12 +49,11 @@ pub use taking::Taken;
 
 /// The file in the data folder.
 pub const CHUNKS_FILE: &str = "chunks.db";
-/// Bytes of chunks in one commit: a few milliseconds of a disk's time, and enough that the syncs do not
-/// count.
-pub const COMMIT_BYTES: usize = 3 * 1024 * 1024;
+/// Bytes of chunks in one commit where nobody files: enough that its syncs do not count.
+pub const COMMIT_BYTES: usize = 8 * 1024 * 1024;
 /// A chunk of 64 KiB takes four pages and a bit; measured against 4, 8 and 32 KiB.
 const PAGE_BYTES: u32 = 16 * 1024;
-/// Holds what one commit changes.
+/// What a commit adds beyond this goes into the file before it, behind a synced rollback journal.
 const CACHE_KIB: u32 = 4 * 1024;
 
 /// How much room chunks may take.

@@ -12,6 +12,7 @@
 //!   good copy of the chunk, attached again, heals it.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use branchline_agent_api::OperationSaved;
 use branchline_durable_sqlite::{Lane, crash_point};
@@ -77,6 +78,19 @@ pub struct FileFacts {
     pub bounds: ChunkBounds,
 }
 
+/// Bytes in one commit while people file.
+const BESIDE_FILINGS_BYTES: usize = 512 * 1024;
+
+/// How many of these chunks have no more than so many bytes, and at least one.
+fn count_within(chunks: &[FinishedChunk], most: usize) -> usize {
+    let mut bytes = 0;
+    let within = chunks.iter().take_while(|chunk| {
+        bytes += chunk.stored.len();
+        bytes <= most
+    });
+    within.count().max(1)
+}
+
 impl Store {
     /// Whether so many bytes more would fit, after giving up what central has settled.
     pub async fn room_for(&self, bytes: u64) -> Result<(), ChunksError> {
@@ -98,9 +112,34 @@ impl Store {
         }
     }
 
-    /// Keeps chunks of a file that is being taken in, durably, from place `from` on. Room that they need
-    /// is made out of files that central has settled.
+    /// Keeps chunks of a file that is being taken in, durably, from place `from` on: in one commit, or in
+    /// small ones with rests between them while people file (P7). Room that they need is made out of files
+    /// that central has settled.
     pub async fn add_chunks(
+        &self,
+        taken: Taken,
+        from: u32,
+        chunks: Vec<FinishedChunk>,
+    ) -> Result<(), ChunksError> {
+        let (mut rest, mut place) = (chunks, from);
+        while !rest.is_empty() {
+            self.filings.go_first().await;
+            let later = if self.filings.are_expected() {
+                rest.split_off(count_within(&rest, BESIDE_FILINGS_BYTES))
+            } else {
+                Vec::new()
+            };
+            let count = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+            let began = Instant::now();
+            self.add_at_once(taken, place, Arc::new(rest)).await?;
+            self.filings.rest_after(began.elapsed()).await;
+            rest = later;
+            place = place.saturating_add(count);
+        }
+        Ok(())
+    }
+
+    async fn add_at_once(
         &self,
         taken: Taken,
         from: u32,

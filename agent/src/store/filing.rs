@@ -114,6 +114,7 @@ impl Store {
     pub async fn save(&self, filing: Filing) -> Result<OperationSaved, FilingError> {
         crash_point::reach("filing-received");
         let settings = self.settings.clone();
+        let under_way = self.filings.begin();
         let saved = self
             .writer
             .run(Lane::Control, move |connection| {
@@ -126,6 +127,7 @@ impl Store {
                 JobError::Job(own) => own,
                 JobError::Commit(failed) => FilingError::Store(failed.into()),
             })?;
+        drop(under_way);
         crash_point::reach("filing-committed");
         Ok(saved)
     }

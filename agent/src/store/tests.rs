@@ -83,11 +83,11 @@ async fn take(store: &Store, bytes: &[u8]) -> Result<(Taken, Whole), ChunksError
         chunker.push(piece, &mut finished);
         let batch = std::mem::take(&mut finished);
         let next = from + u32::try_from(batch.len()).unwrap();
-        store.add_chunks(taken, from, Arc::new(batch)).await?;
+        store.add_chunks(taken, from, batch).await?;
         from = next;
     }
     let whole = chunker.finish(&mut finished);
-    store.add_chunks(taken, from, Arc::new(finished)).await?;
+    store.add_chunks(taken, from, finished).await?;
     Ok((taken, whole))
 }
 

@@ -214,11 +214,7 @@ async fn add(
         return Ok(());
     }
     let count = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
-    let added = cx
-        .agent
-        .store
-        .add_chunks(taken, *place, Arc::new(chunks))
-        .await;
+    let added = cx.agent.store.add_chunks(taken, *place, chunks).await;
     added.map_err(|fault| chunks_outcome(&fault))?;
     *place = place.saturating_add(count);
     Ok(())
