@@ -2,10 +2,11 @@
 //! because machines are shared and noisy. Prints a table; asserts nothing.
 //!
 //! `make bench BENCH=filing` runs one part: filing, draining, memory, wire, intake, upload, wan,
-//! identity, desk.
+//! identity, desk, desktop.
 
 mod baseline;
 mod desk;
+mod desktop;
 mod draining;
 mod filing;
 mod identity;
@@ -57,6 +58,9 @@ async fn main() {
     }
     if wants("desk") {
         desk::measure(&mut report).await;
+    }
+    if wants("desktop") {
+        desktop::measure(&mut report).await;
     }
     report.print();
 }

@@ -21,6 +21,7 @@ mod hostile_ingress;
 mod hostile_local_api;
 mod identity_agent;
 mod identity_restored;
+mod journal_platforms;
 mod monitoring;
 mod outbox;
 mod p01_crash_images;

@@ -12,13 +12,19 @@ use crate::processes::free_address;
 use crate::programs::binary;
 use crate::webdriver::Session;
 
-/// A process with all that it started.
+/// A process with all that it started; they end when this is dropped.
 #[derive(Debug)]
-struct Group(Child);
+pub struct Group(Child);
 
 impl Group {
-    fn start(command: &mut Command) -> Self {
+    /// Starts a program as the first of a group.
+    pub fn start(command: &mut Command) -> Self {
         Self(command.process_group(0).spawn().expect("start a program"))
+    }
+
+    /// The first process.
+    pub fn pid(&self) -> u32 {
+        self.0.id()
     }
 }
 
@@ -31,6 +37,9 @@ impl Drop for Group {
         let _ = self.0.wait();
     }
 }
+
+/// Width and height in pixels.
+const SCREEN: (usize, usize) = (1280, 900);
 
 /// A screen and a session, as somebody has who has logged on.
 #[derive(Debug)]
@@ -49,12 +58,12 @@ impl Screen {
         let folder = sandbox.join("home");
         std::fs::create_dir_all(&folder).expect("make a home");
         let mut xvfb = Command::new(program(&["/usr/bin/Xvfb"], "xvfb"));
-        xvfb.args([
+        xvfb.arg("-fbdir").arg(&folder).args([
             "-displayfd",
             "1",
             "-screen",
             "0",
-            "1280x900x24",
+            &format!("{}x{}x24", SCREEN.0, SCREEN.1),
             "-nolisten",
             "tcp",
         ]);
@@ -80,6 +89,13 @@ impl Screen {
             _xvfb: xvfb,
             _bus: bus_process,
         }
+    }
+
+    /// What the screen shows, as the bytes of its pixels (four each).
+    pub fn pixels(&self) -> Vec<u8> {
+        let mut file = std::fs::read(self.folder.join("Xvfb_screen0")).expect("read the screen");
+        let pixels = 4 * SCREEN.0 * SCREEN.1;
+        file.split_off(file.len().saturating_sub(pixels))
     }
 
     /// What was announced by the system's notifications so far.

@@ -8,13 +8,44 @@ use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-use crate::processes::{sandbox, succeeded};
+use crate::processes::{binary, sandbox, succeeded};
 
 /// The computer; all its programs end when this is dropped.
 pub struct WineComputer {
     idling: Child,
     prefix: PathBuf,
     _folder: TempDir,
+}
+
+/// A program that runs under Wine.
+pub struct WineProgram(Child);
+
+impl Drop for WineProgram {
+    fn drop(&mut self) {
+        // The scripts became the program, so that this is its own end, as hard as a loss of power.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The agent as it is built for Windows, from the sources beside this.
+pub fn windows_agent() -> PathBuf {
+    let target = binary("").canonicalize().expect("programs are built");
+    let target = target.parent().expect("a target folder");
+    let built = Command::new(root().join("packaging/windows/cargo.sh"))
+        .args([
+            "build",
+            "--quiet",
+            "-p",
+            "branchline-agent",
+            "--locked",
+            "--bins",
+        ])
+        .env("CARGO_TARGET_DIR", target)
+        .current_dir(root())
+        .output();
+    succeeded(&built.expect("run cargo.sh"));
+    target.join("windows/x86_64-pc-windows-gnu/debug/branchline-agent.exe")
 }
 
 fn root() -> PathBuf {
@@ -53,6 +84,18 @@ impl WineComputer {
         let mut command = wine(&self.prefix);
         command.args(words).stdin(Stdio::null());
         command.output().expect("run a program under Wine")
+    }
+
+    /// Starts a program that runs until what this gives is dropped, which kills it.
+    pub fn start_program(&self, words: &[&str]) -> WineProgram {
+        let mut command = wine(&self.prefix);
+        let started = command
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        WineProgram(started.expect("start a program under Wine"))
     }
 
     /// Drive C as this system sees it.
