@@ -1,7 +1,7 @@
 //! Questions in GraphQL, answered from the read model and from what is kept in memory.
 //!
-//! What a question may cost has bounds (P8): its bytes, its depth, and its complexity, which counts what
-//! an answer can hold at the most. Without somebody who may read, nothing is answered, the schema itself
+//! What a question may cost has bounds (P8): its bytes, what they come to ([`measure`]), its depth, and its
+//! complexity, which counts what an answer can hold at the most. Without somebody who may read, nothing is answered, the schema itself
 //! included.
 
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use super::problem::Refusal;
 use super::said::Said;
 
 mod fleet;
+mod measure;
 mod query;
 mod scalars;
 mod subscription;
@@ -44,6 +45,7 @@ pub(super) fn schema() -> Schema {
         .limit_complexity(COMPLEXITY)
         .limit_recursive_depth(NESTING)
         .limit_directives(DIRECTIVES)
+        .extension(measure::Measure)
         .disable_suggestions()
         .finish()
 }

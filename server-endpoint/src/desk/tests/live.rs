@@ -1,8 +1,10 @@
 //! Live updates: none left out, none twice, and nobody who has left hears anything.
 
+use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{SinkExt, Stream, StreamExt};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
@@ -11,6 +13,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::{Ask, PASSWORD, World};
+use crate::desk::read_model::ChangeView;
 use crate::desk::{Bounds, Way, live};
 use crate::ledger::{OperatorLedger, Role};
 
@@ -171,31 +174,45 @@ async fn a_console_that_comes_back_misses_nothing_and_hears_nothing_twice() {
     assert_eq!(numbers, expected);
 }
 
+/// The positions of so many changes more.
+async fn told<E: std::fmt::Debug>(
+    watching: &mut (impl Stream<Item = Result<Arc<ChangeView>, E>> + Unpin),
+    count: usize,
+) -> Vec<u64> {
+    let telling = watching.take(count).map(|change| change.unwrap().position);
+    let told = tokio::time::timeout(Duration::from_secs(60), telling.collect()).await;
+    told.expect("in time")
+}
+
 #[tokio::test]
 async fn whoever_was_away_for_longer_than_is_kept_is_told_from_the_read_model() {
     let world = World::new();
     let words: Vec<String> = (0..350).map(|index| format!("t{index}")).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    // One by one, so that memory and read model are both asked.
     let mut agent = world.filed("LYN", &words[..300]).await;
+    let from_memory = told(
+        &mut Box::pin(live::follow(world.desk.clone(), Some(0))),
+        300,
+    )
+    .await;
+    // As after a start: nothing of before is in memory.
+    let position = world.desk.model.freshness().borrow().position;
+    world.desk.live.begin_again(position);
     let mut late = Box::pin(live::follow(world.desk.clone(), Some(0)));
-    let mut positions = Vec::new();
-    for _ in 0..120 {
-        positions.push(late.next().await.unwrap().unwrap().position);
-    }
+    let mut positions = told(&mut late, 120).await;
     agent.file(&words[300..], 301);
     agent.submit(world.ledger.as_ref(), 300, 350).await;
     world.caught_up().await;
-    while positions.len() < 350 {
-        let next = tokio::time::timeout(Duration::from_secs(60), late.next()).await;
-        positions.push(next.expect("in time").unwrap().unwrap().position);
-    }
+    // The rest of what is not in memory, and then what is.
+    positions.extend(told(&mut late, 230).await);
+    assert_eq!(positions[..300], from_memory);
     assert!(
         positions.windows(2).all(|pair| pair[0] < pair[1]),
         "{positions:?}"
     );
     let mut unknown = Box::pin(live::follow(world.desk.clone(), Some(1_000_000)));
-    let said = unknown.next().await.unwrap().unwrap_err();
+    let said = tokio::time::timeout(Duration::from_secs(60), unknown.next()).await;
+    let said = said.expect("in time").unwrap().unwrap_err();
     assert!(said.detail().contains("load again"), "{said:?}");
     assert!(unknown.next().await.is_none());
 }
@@ -278,4 +295,33 @@ async fn p2_consoles_are_told_to_load_again_when_the_ledger_was_restored() {
     let said = tokio::time::timeout(Duration::from_secs(60), next).await;
     let said = said.expect("in time").unwrap().unwrap_err();
     assert!(said.detail().contains("load again"), "{said:?}");
+}
+
+#[test]
+fn p8_what_is_watched_costs_no_more_than_what_is_asked() {
+    super::questions::within_a_minute(watching_too_much);
+}
+
+async fn watching_too_much() {
+    let desk = Listening::new().await;
+    let cookie = desk.signed_in(Role::Viewer).await;
+    let mut socket = desk.watch(&cookie, None).await;
+    let mut bomb = String::from("subscription { ...f0 }");
+    for index in 0..12 {
+        let next = format!("...f{} ", index + 1).repeat(50);
+        write!(bomb, " fragment f{index} on Subscription {{ {next}}}").unwrap();
+    }
+    bomb += " fragment f12 on Subscription { changes { position } }";
+    for (id, query) in [("2", bomb), ("3", "subscription { changes ".repeat(2_000))] {
+        let payload = json!({ "query": query });
+        let message = json!({ "type": "subscribe", "id": id, "payload": payload });
+        say(&mut socket, &message).await;
+        let said = loop {
+            let said = heard(&mut socket).await.unwrap();
+            if said["id"] == id {
+                break said.to_string();
+            }
+        };
+        assert!(said.contains("too-large"), "{said}");
+    }
 }
