@@ -118,6 +118,7 @@ pub(super) fn apply(
             let known = !state.is_final() && *state != TicketState::Other;
             if known {
                 set(connection, *ticket, "central_state", state.as_str())?;
+                tell_once(connection, *ticket, event.position)?;
             }
             Ok(())
         }
@@ -162,6 +163,22 @@ fn set(
     connection
         .prepare_cached(&format!("UPDATE ticket SET {column} = ?2 WHERE id = ?1"))?
         .execute((ticket.as_bytes(), value))
+        .map(|_| ())
+}
+
+/// A reply that moved its ticket, which is the event before the move: that it asks, or says that all is done,
+/// is the one piece of news.
+fn tell_once(connection: &Connection, ticket: TicketId, moved: u64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "WITH told AS (
+                 SELECT news.id, news.kind FROM news JOIN ticket USING (serial)
+                 JOIN reply USING (serial) WHERE ticket.id = ?1 AND reply.position = ?2 - 1
+                 ORDER BY news.id DESC LIMIT 2)
+             DELETE FROM news WHERE kind = 'answer' AND id = (SELECT min(id) FROM told)
+                 AND (SELECT kind FROM told ORDER BY id DESC LIMIT 1) IN ('asked', 'resolved')",
+        )?
+        .execute((ticket.as_bytes(), to_sql(moved)))
         .map(|_| ())
 }
 

@@ -411,7 +411,7 @@ async fn news_are_told_once_to_whoever_filed() {
     commits.changed().await.unwrap();
     let (told, newest) = news(Some(start), "marie").await.unwrap();
     let kinds: Vec<_> = told.iter().map(|news| news.kind).collect();
-    assert_eq!(kinds, [NewsKind::Answer, NewsKind::Asked]);
+    assert_eq!(kinds, [NewsKind::Asked], "a reply that asks is told once");
     assert_eq!(told[0].number.to_string(), "LYN-000001");
     assert!(news(Some(newest), "marie").await.unwrap().0.is_empty());
     assert!(news(Some(start), "paul").await.unwrap().0.is_empty());
@@ -419,6 +419,41 @@ async fn news_are_told_once_to_whoever_filed() {
     store.apply_feed(page(1, true, &said[..1])).await.unwrap();
     let (again, _) = news(Some(newest), "marie").await.unwrap();
     assert!(again.iter().all(|news| news.kind != NewsKind::Answer));
+}
+
+#[tokio::test]
+async fn a_reply_and_what_it_makes_of_its_ticket_are_one_piece_of_news() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), ROOMY);
+    ticket(&store, 1).await;
+    ticket(&store, 2).await;
+    let said = [
+        reply(1, 1, "What does it say?"),
+        moved(1, TicketState::Waiting),
+        reply(2, 1, "So it is done"),
+        moved(1, TicketState::Resolved),
+        // Moves of their own, and a reply that leaves its ticket where it is.
+        moved(1, TicketState::Waiting),
+        reply(3, 1, "More"),
+        moved(2, TicketState::Waiting),
+        reply(4, 2, "On it"),
+        moved(2, TicketState::Open),
+    ];
+    store.apply_feed(page(1, false, &said)).await.unwrap();
+    let (told, _) = store.news(Some(0), "marie".to_owned()).await.unwrap();
+    let kinds: Vec<_> = told
+        .iter()
+        .map(|news| (news.number.serial, news.kind))
+        .collect();
+    let expected = [
+        (1, NewsKind::Asked),
+        (1, NewsKind::Resolved),
+        (1, NewsKind::Asked),
+        (1, NewsKind::Answer),
+        (2, NewsKind::Asked),
+        (2, NewsKind::Answer),
+    ];
+    assert_eq!(kinds, expected);
 }
 
 #[tokio::test]
