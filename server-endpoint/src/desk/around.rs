@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use branchline_protocol::text::clipped;
 use futures_util::FutureExt;
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tracing::Instrument;
@@ -52,7 +52,10 @@ pub(super) async fn around(
         if let Some(refusal) = response.extensions_mut().remove::<Box<Refusal>>() {
             let (problem, detail) = (refusal.kind().tag(), refusal.detail());
             tracing::info!(problem, detail, "refused");
+            let allowed = response.headers_mut().remove(ALLOW);
             response = refusal.answer(&name);
+            // What may be asked instead, where a method is refused.
+            response.headers_mut().extend(allowed.map(|it| (ALLOW, it)));
         }
         let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         desk.metrics.count(response.status(), started.elapsed());

@@ -28,6 +28,7 @@ use crate::vault::FsVault;
 mod bounds;
 mod commands;
 mod giving;
+mod headers;
 mod live;
 mod outage;
 mod questions;
@@ -179,14 +180,18 @@ impl World {
     }
 
     async fn ask(&self, ask: Ask) -> Answer {
+        Self::ask_of(self.router.clone(), Ipv4Addr::LOCALHOST, ask).await
+    }
+
+    /// Asks these routes, from this address.
+    async fn ask_of(mut router: Router, from: Ipv4Addr, ask: Ask) -> Answer {
         let mut request = Request::builder().method(ask.method).uri(ask.path);
         for (name, value) in ask.headers {
             request = request.header(name, value);
         }
         let mut request = request.body(Body::from(ask.body)).unwrap();
-        let peer = Peer::of(Ipv4Addr::LOCALHOST.into());
-        request.extensions_mut().insert(peer);
-        let answer = self.router.clone().call(request).await.unwrap();
+        request.extensions_mut().insert(Peer::of(from.into()));
+        let answer = router.call(request).await.unwrap();
         let (parts, body) = answer.into_parts();
         Answer {
             status: parts.status,

@@ -21,6 +21,8 @@ use super::*;
 use crate::ledger::sqlite::{FILE_NAME, SqliteLedger};
 use crate::testing::{TestAgent, comment};
 
+mod patience;
+
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// What a receiver does with a request.
@@ -58,6 +60,8 @@ struct Receiver {
     heard: Mutex<Vec<Heard>>,
     manners: Mutex<VecDeque<Manner>>,
     usual: Mutex<Option<Manner>>,
+    /// Letters with these words in them are met in this manner.
+    chokes_on: Mutex<Option<(&'static str, Manner)>>,
 }
 
 async fn receive(
@@ -66,15 +70,19 @@ async fn receive(
     body: Bytes,
 ) -> Response {
     let field = |name: &str| headers[name].to_str().unwrap().to_owned();
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    let choked = *receiver.chokes_on.lock().unwrap();
+    let choked = choked.filter(|(words, _)| body.contains(words));
     receiver.heard.lock().unwrap().push(Heard {
         id: field("webhook-id"),
         signature: field("webhook-signature"),
         at: field("webhook-timestamp").parse().unwrap(),
-        body: String::from_utf8(body.to_vec()).unwrap(),
+        body,
     });
     let next = receiver.manners.lock().unwrap().pop_front();
     let usual = *receiver.usual.lock().unwrap();
-    match next.or(usual).unwrap_or(Manner::Take) {
+    let manner = choked.map(|(_, manner)| manner).or(next).or(usual);
+    match manner.unwrap_or(Manner::Take) {
         Manner::Take => StatusCode::NO_CONTENT.into_response(),
         Manner::Say(status) => StatusCode::from_u16(status).unwrap().into_response(),
         Manner::Hang => std::future::pending().await,
@@ -89,6 +97,14 @@ impl Receiver {
 
     fn usually(&self, manner: Manner) {
         *self.usual.lock().unwrap() = Some(manner);
+    }
+
+    fn choke_on(&self, words: &'static str, manner: Manner) {
+        *self.chokes_on.lock().unwrap() = Some((words, manner));
+    }
+
+    fn choke_on_nothing(&self) {
+        *self.chokes_on.lock().unwrap() = None;
     }
 
     async fn wait_for(&self, count: usize) -> Vec<Heard> {
@@ -141,9 +157,15 @@ impl World {
 
     /// A receiver and what `[[outbox]]` says of it.
     async fn receiver(&mut self, name: &str) -> (Arc<Receiver>, Target) {
-        let receiver = Arc::<Receiver>::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let receiver = self.receiver_at(listener);
+        let target = self.target(name, address, "networks = [\"127.0.0.0/8\"]");
+        (receiver, target)
+    }
+
+    fn receiver_at(&mut self, listener: TcpListener) -> Arc<Receiver> {
+        let receiver = Arc::<Receiver>::default();
         let app = Router::new()
             .route("/hook", post(receive))
             .route("/elsewhere", post(receive))
@@ -151,8 +173,7 @@ impl World {
         self.tasks.spawn(async move {
             axum::serve(listener, app).await.unwrap();
         });
-        let target = self.target(name, address, "networks = [\"127.0.0.0/8\"]");
-        (receiver, target)
+        receiver
     }
 
     fn target(&self, name: &str, address: SocketAddr, more: &str) -> Target {

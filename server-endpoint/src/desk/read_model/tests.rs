@@ -284,8 +284,15 @@ async fn a_damaged_or_unfinished_file_is_left_and_built_again() {
     assert_eq!(numbers(&model, "a").await, ["LYN-000001"]);
 }
 
+/// Follows this ledger to its end; one that begins again and again has none.
+async fn follow_to_the_end(model: &ReadModel, ledger: &SqliteLedger) {
+    let following = async { while model.step(ledger).await.unwrap() {} };
+    let followed = tokio::time::timeout(Duration::from_secs(60), following).await;
+    followed.expect("it begins again and again");
+}
+
 #[tokio::test]
-async fn p2_a_restored_ledger_is_noticed_and_read_again() {
+async fn p2_another_ledger_is_noticed_and_read_from_its_beginning() {
     let central = Central::new();
     let mut lyon = TestAgent::register(&central.ledger, "LYN").await;
     lyon.file(&["lost", "lost too"], 1);
@@ -295,8 +302,48 @@ async fn p2_a_restored_ledger_is_noticed_and_read_again() {
     let mut paris = TestAgent::register(&restored.ledger, "PAR").await;
     paris.file(&["kept"], 1);
     paris.submit_all(&restored.ledger).await;
-    while central.model.step(&restored.ledger).await.unwrap() {}
+    follow_to_the_end(&central.model, &restored.ledger).await;
     assert_eq!(central.found("").await, ["PAR-000001"]);
+    assert_eq!(central.model.freshness().borrow().rewinds, 1);
+}
+
+/// Positions of before stand for other events, in places, and are not there at all at first.
+#[tokio::test]
+async fn p2_an_older_image_of_the_ledger_is_noticed_and_what_it_lost_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image.db");
+    let mut lyon = {
+        let first = SqliteLedger::open(&image).unwrap();
+        let mut lyon = TestAgent::register(&first, "LYN").await;
+        lyon.file(&["kept"], 1);
+        lyon.submit_all(&first).await;
+        lyon
+    };
+    let present = folder.path().join(FILE_NAME);
+    std::fs::copy(&image, &present).unwrap();
+    let model = ReadModel::open(&folder.path().join("desk")).unwrap();
+    {
+        let ledger = SqliteLedger::open(&present).unwrap();
+        lyon.file(&["lost", "lost too"], 2);
+        lyon.submit(&ledger, 1, 3).await;
+        follow_to_the_end(&model, &ledger).await;
+    }
+    assert_eq!(numbers(&model, "lost").await.len(), 2);
+    let restored = SqliteLedger::open(&image).unwrap();
+    follow_to_the_end(&model, &restored).await;
+    assert_eq!(numbers(&model, "").await, ["LYN-000001"]);
+    assert_eq!(model.freshness().borrow().rewinds, 1);
+    // Others come in the lost ones' places, and it goes on from there as ever.
+    let mut paris = TestAgent::register(&restored, "PAR").await;
+    paris.file(&["new", "new too", "and more"], 1);
+    paris.submit_all(&restored).await;
+    follow_to_the_end(&model, &restored).await;
+    assert!(numbers(&model, "lost").await.is_empty());
+    assert_eq!(
+        numbers(&model, "").await,
+        ["PAR-000003", "PAR-000002", "PAR-000001", "LYN-000001"]
+    );
+    assert_eq!(model.freshness().borrow().rewinds, 1);
 }
 
 /// A ledger that can go away.

@@ -8,7 +8,7 @@ use crate::ledger::{OperatorLedger, Right, Role};
 
 /// Every route that asks who calls, and the right that it asks for; `None`: to be let in is enough.
 #[allow(clippy::too_many_lines, reason = "it is one table")]
-fn routes() -> Vec<(Method, &'static str, Value, Option<Right>)> {
+pub(super) fn routes() -> Vec<(Method, &'static str, Value, Option<Right>)> {
     use Right::{Administer, Read, Release, Reply};
     let id = "01890000-0000-7000-8000-000000000000";
     let note = json!({ "id": id, "saw": 1, "kind": "note", "text": "x" });
