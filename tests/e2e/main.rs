@@ -25,6 +25,7 @@ mod journal_platforms;
 mod monitoring;
 mod outbox;
 mod p01_crash_images;
+mod p01_file_images;
 mod p01_saved;
 mod p02_exactly_once;
 mod p03_acknowledged;

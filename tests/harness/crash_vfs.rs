@@ -214,6 +214,19 @@ impl IoLog {
         (0..=self.len()).filter(|&n| !matches!(self.entries.get(n), Some(Entry::Mark(_))))
     }
 
+    /// Whether a crash after the first `n` entries falls between two writes, of which a log may have very
+    /// many.
+    #[must_use]
+    pub fn is_inside_writes(&self, n: usize) -> bool {
+        let is_write = |at: Option<usize>| {
+            matches!(
+                at.and_then(|at| self.entries.get(at)),
+                Some(Entry::Write { .. })
+            )
+        };
+        is_write(n.checked_sub(1)) && is_write(Some(n))
+    }
+
     /// The disks that a crash right after the first `n` entries may leave: nothing unsynced kept,
     /// all of it kept, and mixtures that follow from the seed. One disk if nothing was unsynced.
     pub fn crash_images(&self, n: usize, seed: u64) -> impl Iterator<Item = CrashImage> {

@@ -3,8 +3,9 @@
 //! Not real Windows: access lists have no effect, and services end with the last program of a user, which
 //! is why one idles here for as long as the computer is there.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -13,6 +14,7 @@ use crate::processes::{binary, sandbox, succeeded};
 /// The computer; all its programs end when this is dropped.
 pub struct WineComputer {
     idling: Child,
+    _said: BufReader<ChildStdout>,
     prefix: PathBuf,
     _folder: TempDir,
 }
@@ -65,15 +67,21 @@ impl WineComputer {
         let prefix = folder.path().join("prefix");
         let greeted = wine(&prefix).args(["cmd", "/c", "ver"]).output();
         succeeded(&greeted.expect("run wine.sh"));
-        let idling = wine(&prefix)
+        let mut idling = wine(&prefix)
             .arg("cmd")
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("start the program that idles");
+        // The first program starts the system's own ones, which keep its output for as long as they run:
+        // another one's would never end. So this one is waited for.
+        let mut said = BufReader::new(idling.stdout.take().expect("stdout is piped"));
+        let greeted = said.read_line(&mut String::new());
+        greeted.expect("the program that idles says that it is there");
         Self {
             idling,
+            _said: said,
             prefix,
             _folder: folder,
         }
