@@ -31,6 +31,7 @@ fn main() -> io::Result<()> {
         "paste",
         "pick_files",
         "remove_file",
+        "save_given",
         "set_settings",
         "start",
         "ticket",

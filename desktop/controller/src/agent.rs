@@ -1,14 +1,16 @@
 //! What the client asks of the agent, as a trait, so that tests have one in memory.
 
 use std::future::Future;
+use std::io;
 use std::path::Path;
 
 use branchline_agent_api::{
     AddComment, Attachment, Changes, ChangesQuery, Client, ClientError, FileSaved, FileTicket,
-    OperationSaved, Progress, Status, TicketDetails, TicketList, TicketQuery, WithdrawTicket,
+    GivenFile, OperationSaved, Progress, Status, TicketDetails, TicketList, TicketQuery,
+    WithdrawTicket,
 };
 use branchline_protocol::desk::Catalogue;
-use branchline_protocol::id::TicketNumber;
+use branchline_protocol::id::{FileId, TicketNumber};
 
 /// An answer on its way.
 pub trait Answer<T>: Future<Output = Result<T, ClientError>> + Send {}
@@ -40,6 +42,14 @@ pub trait Agent: Clone + Send + Sync + 'static {
     fn status(&self) -> impl Answer<Status>;
     /// Waits until something changes.
     fn changes(&self, query: &ChangesQuery) -> impl Answer<Changes>;
+    /// A file that central gave with a reply.
+    fn given(&self, id: FileId) -> impl Answer<GivenFile>;
+    /// Its bytes, handed to `take` as they come, to be proven by whoever takes them.
+    fn given_content(
+        &self,
+        id: FileId,
+        take: impl FnMut(&[u8]) -> io::Result<()> + Send,
+    ) -> impl Answer<()>;
 }
 
 impl Agent for Client {
@@ -74,5 +84,15 @@ impl Agent for Client {
     }
     fn changes(&self, query: &ChangesQuery) -> impl Answer<Changes> {
         Self::changes(self, query)
+    }
+    fn given(&self, id: FileId) -> impl Answer<GivenFile> {
+        Self::given(self, id)
+    }
+    fn given_content(
+        &self,
+        id: FileId,
+        take: impl FnMut(&[u8]) -> io::Result<()> + Send,
+    ) -> impl Answer<()> {
+        Self::given_content(self, id, take)
     }
 }

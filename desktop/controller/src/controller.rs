@@ -186,6 +186,8 @@ impl<A: Agent> Controller<A> {
         let number = parse(number)?;
         let details = self.agent.ticket(&number).await;
         let details = details.map_err(|fault| self.why(&fault))?;
+        let standings = self.standings(&details).await;
+        let standings = standings.map_err(|fault| self.why(&fault))?;
         let replies = u32::try_from(details.replies.len()).unwrap_or(u32::MAX);
         let known = details.summary.number.to_string();
         if self
@@ -195,7 +197,11 @@ impl<A: Agent> Controller<A> {
             self.tell(Event::Changed);
         }
         let (clock, shared) = (Clock::system(), self.shared());
-        Ok(ladder::ticket(&details, &shared.telling(&clock)))
+        Ok(ladder::ticket(
+            &details,
+            &standings,
+            &shared.telling(&clock),
+        ))
     }
 
     /// Takes a ticket back.

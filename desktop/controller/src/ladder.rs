@@ -2,16 +2,20 @@
 //! and what to do. Pure; a rung is only reached when the agent or central has said so.
 
 use branchline_agent_api::{
-    Delivery, Entry, EntryKind as Kind, FileSummary, Reply, TicketDetails, TicketSummary, Upload,
+    Delivery, Entry, EntryKind as Kind, FileSummary, GivenState, Reply, TicketDetails,
+    TicketSummary, Upload,
 };
-use branchline_protocol::desk::{Catalogue, TicketState};
+use branchline_protocol::desk::{Catalogue, OfferedFile, TicketState};
 use branchline_protocol::event::{Rejection, RejectionCode};
 use branchline_protocol::file::FileState;
+use branchline_protocol::file_name::shown_name;
 use branchline_protocol::time::UnixMillis;
 
+use crate::given::Standings;
 use crate::times::{Clock, size};
 use crate::view::{
-    EntryKind, EntryView, FileView, Mood, Rung, RungState, Step, TicketRow, TicketView, Trouble,
+    EntryKind, EntryView, FileView, GivenFileView, Mood, Rung, RungState, Step, TicketRow,
+    TicketView, Trouble,
 };
 use crate::words::{Fault, Language, file_fault, priority, put, state};
 
@@ -87,7 +91,7 @@ fn standing(ticket: &TicketSummary, telling: &Telling<'_>) -> (Mood, String) {
 }
 
 /// A ticket's page.
-pub fn ticket(details: &TicketDetails, telling: &Telling<'_>) -> TicketView {
+pub fn ticket(details: &TicketDetails, given: &Standings, telling: &Telling<'_>) -> TicketView {
     let summary = &details.summary;
     let language = telling.language;
     let files: Vec<FileView> = details
@@ -118,7 +122,7 @@ pub fn ticket(details: &TicketDetails, telling: &Telling<'_>) -> TicketView {
         ladder: ladder(details, telling),
         trouble: ticket_trouble(&summary.delivery, language),
         files,
-        entries: entries(details, telling),
+        entries: entries(details, given, telling),
         open: !ended,
         moving: details.files.iter().any(|file| {
             file.upload == Upload::Waiting
@@ -295,13 +299,13 @@ fn file_view(file: &FileSummary, language: Language) -> FileView {
 }
 
 /// Both sides' words in one order: a person reads a conversation.
-fn entries(details: &TicketDetails, telling: &Telling<'_>) -> Vec<EntryView> {
+fn entries(details: &TicketDetails, given: &Standings, telling: &Telling<'_>) -> Vec<EntryView> {
     let mut all: Vec<(UnixMillis, EntryView)> = Vec::new();
     for entry in &details.entries {
         all.push((entry.at.millis, entry_view(entry, telling)));
     }
     for reply in &details.replies {
-        all.push((reply.at, reply_view(reply, telling)));
+        all.push((reply.at, reply_view(reply, given, telling)));
     }
     // Stable: two clocks tell the time, and each side's order is certain.
     all.sort_by_key(|(at, _)| *at);
@@ -336,7 +340,8 @@ fn entry_view(entry: &Entry, telling: &Telling<'_>) -> EntryView {
     }
 }
 
-fn reply_view(reply: &Reply, telling: &Telling<'_>) -> EntryView {
+fn reply_view(reply: &Reply, given: &Standings, telling: &Telling<'_>) -> EntryView {
+    let files = reply.files.iter();
     EntryView {
         kind: EntryKind::Answer,
         by: reply.by.clone(),
@@ -344,9 +349,29 @@ fn reply_view(reply: &Reply, telling: &Telling<'_>) -> EntryView {
         text: reply.text.clone(),
         standing: String::new(),
         mood: Mood::Plain,
-        files: reply.files.iter().map(|file| file.name.clone()).collect(),
+        files: files.map(|file| given_view(file, given, telling)).collect(),
+    }
+}
+
+fn given_view(file: &OfferedFile, given: &Standings, telling: &Telling<'_>) -> GivenFileView {
+    let words = telling.language.words();
+    let state = given.get(&file.file).copied().unwrap_or(GivenState::Gone);
+    let (mood, standing) = match state {
+        GivenState::Here => (Mood::Good, words.given_here),
+        GivenState::Wanted if telling.connected => (Mood::Calm, words.given_comes),
+        GivenState::Wanted => (Mood::Calm, words.given_waits),
+        GivenState::Refused => (Mood::Bad, words.given_refused),
+        GivenState::Gone => (Mood::Bad, words.given_gone),
+    };
+    GivenFileView {
+        id: file.file.to_string(),
+        name: shown_name(&file.name),
+        size: size(file.size, telling.language),
+        mood,
+        standing: standing.to_owned(),
+        here: state == GivenState::Here,
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -174,6 +174,43 @@ pub enum EntryKind {
     Withdrawal,
 }
 
+/// A file that central gave with an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct GivenFileView {
+    /// Names it.
+    pub id: String,
+    /// As central named it, fit to be shown.
+    pub name: String,
+    /// Its size in words.
+    pub size: String,
+    /// Where it stands.
+    pub mood: Mood,
+    /// The same in words.
+    pub standing: String,
+    /// It is on this computer, so that it can be saved somewhere.
+    pub here: bool,
+}
+
+/// What became of saving such a file somewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum FileKept {
+    /// It lies there, whole.
+    Kept {
+        /// Where, in a sentence.
+        words: String,
+    },
+    /// Its person chose no place.
+    Left,
+    /// It does not, and what lay there before still does.
+    Refused {
+        /// Why, and what to do.
+        trouble: Trouble,
+    },
+}
+
 /// What was said on a ticket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -190,8 +227,8 @@ pub struct EntryView {
     pub standing: String,
     /// For colour and icon.
     pub mood: Mood,
-    /// Names of files that central gave with it.
-    pub files: Vec<String>,
+    /// Files that central gave with it.
+    pub files: Vec<GivenFileView>,
 }
 
 /// A ticket.
@@ -365,7 +402,7 @@ pub struct Settings {
     pub notifications: bool,
     /// Whether there is an icon in the tray; closing the window then keeps the program.
     pub tray: bool,
-    /// Whether it starts, hidden, when this person logs on.
+    /// Whether it starts, hidden, when this person logs on; where a package asks it to.
     pub autostart: bool,
 }
 
@@ -376,7 +413,7 @@ impl Default for Settings {
             theme: String::new(),
             notifications: true,
             tray: true,
-            autostart: false,
+            autostart: true,
         }
     }
 }
@@ -492,6 +529,8 @@ mod tests {
             Trouble,
             FileView,
             EntryKind,
+            GivenFileView,
+            FileKept,
             EntryView,
             TicketView,
             CategoryChoice,

@@ -144,6 +144,22 @@ pub struct Words {
     pub disk_fault: &'static str,
     pub file_gone: &'static str,
 
+    pub given_here: &'static str,
+    pub given_comes: &'static str,
+    pub given_waits: &'static str,
+    pub given_refused: &'static str,
+    pub given_gone: &'static str,
+    pub kept_at: &'static str,
+    pub given_away: Fault,
+    pub given_later: Fault,
+    pub given_not_here: Fault,
+    pub given_decayed: Fault,
+    pub given_fault: Fault,
+    pub place_full: Fault,
+    pub place_wrong: Fault,
+    pub place_fault: Fault,
+    pub save_as: &'static str,
+
     pub told_answer: &'static str,
     pub told_asked: &'static str,
     pub told_resolved: &'static str,
@@ -228,6 +244,7 @@ mod tests {
                 words.call_it,
                 words.partly,
                 words.file_gone,
+                words.kept_at,
             ] {
                 assert!(sentence.contains("{}"), "{sentence}");
             }

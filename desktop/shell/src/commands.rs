@@ -5,14 +5,15 @@
     reason = "Tauri runs an async command beside the window's thread, and a disk makes its caller wait"
 )]
 
+use branchline_desktop_controller::given::offered_name;
+use branchline_desktop_controller::options::VERSION;
 use branchline_desktop_controller::view::{
-    DraftText, DraftView, Form, HandedIn, Settings, Startup, TicketPage, TicketView, Told,
+    DraftText, DraftView, FileKept, Form, HandedIn, Settings, Startup, TicketPage, TicketView, Told,
 };
-use branchline_protocol::id::OperationId;
+use branchline_protocol::id::{FileId, OperationId};
 use tauri::ipc::{Channel, Invoke, InvokeBody, Request};
 use tauri::{AppHandle, Manager, State, Wry};
-use tauri_plugin_autostart::ManagerExt;
-use tauri_plugin_dialog::DialogExt;
+use tauri_plugin_dialog::{DialogExt, FileDialogBuilder};
 
 use crate::desk::Desk;
 use crate::tray;
@@ -28,6 +29,7 @@ pub(crate) fn all() -> impl Fn(Invoke<Wry>) -> bool + Send + Sync + 'static {
         paste,
         pick_files,
         remove_file,
+        save_given,
         set_settings,
         start,
         ticket,
@@ -54,7 +56,7 @@ fn startup(desk: &Desk) -> Startup {
         settings: desk.settings.get(),
         situation: desk.controller.situation(),
         drafts: desk.controller.drafts_begun(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: VERSION.to_owned(),
     }
 }
 
@@ -103,16 +105,42 @@ async fn write(desk: Desks<'_>, id: String, text: DraftText) -> Result<DraftView
 async fn pick_files(app: AppHandle, desk: Desks<'_>, id: String) -> Result<DraftView, String> {
     let id = self::id(&id)?;
     let (picked, answer) = tokio::sync::oneshot::channel();
-    let mut dialog = app.dialog().file();
-    if let Some(window) = app.get_webview_window(crate::window::LABEL) {
-        dialog = dialog.set_parent(&window);
-    }
-    dialog.pick_files(move |paths| {
+    picker(&app).pick_files(move |paths| {
         let _ = picked.send(paths);
     });
     let paths = answer.await.ok().flatten().unwrap_or_default();
     let paths = paths.into_iter().filter_map(|path| path.into_path().ok());
     desk.controller.add_files(id, paths.collect())
+}
+
+fn picker(app: &AppHandle) -> FileDialogBuilder<Wry> {
+    let dialog = app.dialog().file();
+    match app.get_webview_window(crate::window::LABEL) {
+        Some(window) => dialog.set_parent(&window),
+        None => dialog,
+    }
+}
+
+/// Puts a file that central gave where its person chooses; the picker asks before it replaces another.
+#[tauri::command]
+async fn save_given(app: AppHandle, desk: Desks<'_>, id: String) -> Result<FileKept, String> {
+    let id: FileId = id.parse().map_err(|fault| format!("{fault}"))?;
+    let file = match desk.controller.given(id).await {
+        Ok(file) => file,
+        Err(refused) => return Ok(refused),
+    };
+    let (picked, answer) = tokio::sync::oneshot::channel();
+    picker(&app)
+        .set_title(desk.controller.language().words().save_as)
+        .set_file_name(offered_name(&file))
+        .save_file(move |path| {
+            let _ = picked.send(path);
+        });
+    let path = answer.await.ok().flatten();
+    match path.and_then(|path| path.into_path().ok()) {
+        Some(path) => Ok(desk.controller.keep_given(file, path).await),
+        None => Ok(FileKept::Left),
+    }
 }
 
 /// The bytes are the body; which draft, and the name, stand in headers.
@@ -183,21 +211,8 @@ async fn attend(desk: Desks<'_>, id: Option<String>) -> Result<(), String> {
 async fn set_settings(
     app: AppHandle,
     desk: Desks<'_>,
-    mut settings: Settings,
+    settings: Settings,
 ) -> Result<Startup, String> {
-    let before = desk.settings.get();
-    if settings.autostart != before.autostart {
-        let autostart = app.autolaunch();
-        let switched = if settings.autostart {
-            autostart.enable()
-        } else {
-            autostart.disable()
-        };
-        if let Err(fault) = switched {
-            tracing::warn!(error = %fault, "switch the start at log-on");
-            settings.autostart = before.autostart;
-        }
-    }
     desk.settings.set(settings);
     desk.controller.set_language(desk.settings.language());
     tray::set(&app);

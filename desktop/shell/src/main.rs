@@ -7,7 +7,6 @@
 
 mod commands;
 mod desk;
-mod options;
 mod settings;
 mod telling;
 mod tray;
@@ -18,12 +17,12 @@ use std::process::ExitCode;
 use anyhow::Context;
 use branchline_agent_api::Client;
 use branchline_desktop_controller::Controller;
+use branchline_desktop_controller::options::Options;
 use clap::Parser;
 use tauri::Manager;
 use tokio_util::sync::CancellationToken;
 
 use desk::Desk;
-use options::Options;
 use settings::SettingsFile;
 
 fn main() -> ExitCode {
@@ -52,18 +51,14 @@ fn run(options: Options) -> anyhow::Result<()> {
         // First, so that a second instance does nothing else.
         .plugin(tauri_plugin_single_instance::init(|app, args, _folder| {
             if let Ok(options) = Options::try_parse_from(args) {
-                window::show(app);
+                if !options.is_hidden() {
+                    window::show(app);
+                }
                 desk::add_from_outside(app, options.files);
             }
         }))
         .plugin(tauri_plugin_notification::init())
         .plugin(tauri_plugin_dialog::init())
-        .plugin(
-            tauri_plugin_autostart::Builder::new()
-                .app_name("Branchline")
-                .arg(options::HIDDEN)
-                .build(),
-        )
         .invoke_handler(commands::all())
         .on_window_event(window::on_event)
         .setup(move |app| {
@@ -85,6 +80,11 @@ fn start(app: &mut tauri::App, options: Options) -> anyhow::Result<()> {
             .context("find the user's folder")?,
     };
     let settings = SettingsFile::open(&folder);
+    // The package starts it for everybody; each person says whether they want that.
+    if options.at_log_on && !settings.get().autostart {
+        app.handle().exit(0);
+        return Ok(());
+    }
     let language = settings.language();
     let agent = Client::new(&options.socket()).context("speak to the agent")?;
     let controller = Controller::new(agent, &folder, language)
@@ -97,7 +97,7 @@ fn start(app: &mut tauri::App, options: Options) -> anyhow::Result<()> {
     tauri::async_runtime::spawn(async move { controller.run(CancellationToken::new()).await });
     window::make(app)?;
     tray::set(&handle);
-    if !options.hidden {
+    if !options.is_hidden() {
         window::show(&handle);
     }
     desk::add_from_outside(&handle, options.files);

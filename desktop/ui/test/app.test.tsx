@@ -216,6 +216,45 @@ describe("a ticket", () => {
     expect(screen.getByLabelText("Your message")).toHaveValue("");
   });
 
+  it("lists the files of an answer, and saves one that is here", async () => {
+    const { user, backend } = await open();
+    const save = vi.spyOn(backend, "saveGiven");
+    act(() => backend.tell({ kind: "open", number: "LYN-004999" }));
+    const list = await screen.findByRole("list", { name: "Files with this answer" });
+    expect(within(list).getByText("1.4 MB")).toBeVisible();
+    expect(within(list).getByText("On this computer")).toBeVisible();
+    // The other one is still on its way: there is nothing to save.
+    expect(within(list).getByText("Is being fetched")).toBeVisible();
+    expect(within(list).getAllByRole("button")).toHaveLength(1);
+    await user.click(within(list).getByRole("button", { name: "Save as … cleaning-the-rollers.pdf" }));
+    expect(save).toHaveBeenCalledWith("g");
+    expect(await within(list).findByText(/The file is here now:/)).toBeVisible();
+  });
+
+  it("says why a file was not saved, and nothing where no place was chosen", async () => {
+    const { user, backend } = await open();
+    const save = vi.spyOn(backend, "saveGiven").mockResolvedValue({ outcome: "left" });
+    act(() => backend.tell({ kind: "open", number: "LYN-004999" }));
+    const button = await screen.findByRole("button", { name: /^Save as …/ });
+    await user.click(button);
+    expect(screen.queryByText(/The file is here now:/)).toBeNull();
+    const trouble = { what: "There is not enough room.", todo: "Please choose another place." };
+    save.mockResolvedValue({ outcome: "refused", trouble });
+    await user.click(button);
+    expect(await screen.findByRole("alert")).toHaveTextContent(
+      "There is not enough room. Please choose another place.",
+    );
+  });
+
+  it("has files that go nowhere before their ticket does", () => {
+    for (const state of ["offline", "away"]) {
+      const ticket = sample("LYN-005000", state);
+      expect(ticket.files.map((file) => file.standing)).toEqual(
+        Array(2).fill("Saved here, waits to be sent"),
+      );
+    }
+  });
+
   it("is taken back after a question", async () => {
     const { user, backend } = await open();
     const withdraw = vi.spyOn(backend, "withdraw");

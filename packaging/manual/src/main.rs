@@ -23,6 +23,7 @@ fn main() -> anyhow::Result<()> {
     for command in [
         branchline_agent::cli::Cli::command(),
         branchline_server::cli::Cli::command(),
+        branchline_desktop_controller::options::Options::command(),
     ] {
         write(command, &manual, &completions)?;
     }

@@ -1,13 +1,15 @@
 //! The controller against an agent in memory, which can be away, lose answers and refuse.
 
+mod given;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use branchline_agent_api::{
-    AddComment, Attachment, Changes, ChangesQuery, FileSaved, FileTicket, OperationSaved, Progress,
-    Status, TicketDetails, TicketList, TicketQuery,
+    AddComment, Attachment, Changes, ChangesQuery, FileSaved, FileTicket, GivenFile,
+    OperationSaved, Progress, Status, TicketDetails, TicketList, TicketQuery,
 };
-use branchline_protocol::id::Digest;
+use branchline_protocol::id::{Digest, FileId};
 use branchline_protocol::problem::{ErrorClass, Problem, ProblemKind};
 use branchline_protocol::time::{LocalTime, UnixMillis};
 use tempfile::TempDir;
@@ -25,6 +27,8 @@ struct World {
     comments: Vec<AddComment>,
     files: Vec<(OperationId, Vec<u8>)>,
     news: Vec<branchline_agent_api::News>,
+    /// What central gave with its one answer, with what lies on the agent's disk.
+    given: Vec<(GivenFile, Vec<u8>)>,
 }
 
 #[derive(Debug, Clone)]
@@ -35,6 +39,8 @@ struct Memory {
     loses_answers: Arc<AtomicBool>,
     refuses: Arc<Mutex<Option<ErrorClass>>>,
     refuses_files: Arc<AtomicBool>,
+    /// Ends in the middle of a file's bytes.
+    breaks_off: Arc<AtomicBool>,
     mark: watch::Sender<u64>,
 }
 
@@ -46,6 +52,7 @@ impl Memory {
             loses_answers: Arc::default(),
             refuses: Arc::default(),
             refuses_files: Arc::default(),
+            breaks_off: Arc::default(),
             mark: watch::Sender::new(1),
         }
     }
@@ -188,7 +195,54 @@ impl Agent for Memory {
     }
 
     async fn ticket(&self, _number: &TicketNumber) -> Result<TicketDetails, ClientError> {
-        Err(Self::gone())
+        self.there()?;
+        let received = serde_json::json!({ "state": "received" });
+        let mut details = crate::ladder::tests::details(&received, &[]);
+        let files = self
+            .world()
+            .given
+            .iter()
+            .map(|(given, _)| given.file.clone())
+            .collect();
+        details.replies.push(branchline_agent_api::Reply {
+            id: new_id().to_string().parse().unwrap(),
+            at: now().millis,
+            by: "anna".to_owned(),
+            text: "Read this.".to_owned(),
+            files,
+        });
+        Ok(details)
+    }
+
+    async fn given(&self, id: FileId) -> Result<GivenFile, ClientError> {
+        self.there()?;
+        let world = self.world();
+        let mut known = world.given.iter();
+        let found = known.find(|(given, _)| given.file.file == id);
+        found.map(|(given, _)| given.clone()).ok_or_else(|| {
+            let problem = Problem::new(ProblemKind::NotFound, "central gave no such file");
+            ClientError::Problem(Box::new(problem))
+        })
+    }
+
+    async fn given_content(
+        &self,
+        id: FileId,
+        mut take: impl FnMut(&[u8]) -> io::Result<()> + Send,
+    ) -> Result<(), ClientError> {
+        self.given(id).await?;
+        let bytes = {
+            let world = self.world();
+            let mut known = world.given.iter();
+            let found = known.find(|(given, _)| given.file.file == id);
+            found.map(|(_, bytes)| bytes.clone()).unwrap_or_default()
+        };
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        take(first).map_err(|fault| ClientError::Unreadable(fault.to_string()))?;
+        if self.breaks_off.load(Ordering::SeqCst) {
+            return Err(Self::gone());
+        }
+        take(second).map_err(|fault| ClientError::Unreadable(fault.to_string()))
     }
 
     async fn catalogue(&self) -> Result<Catalogue, ClientError> {

@@ -10,7 +10,7 @@ fn clock() -> Clock {
     }
 }
 
-fn details(delivery: &serde_json::Value, files: &[serde_json::Value]) -> TicketDetails {
+pub(crate) fn details(delivery: &serde_json::Value, files: &[serde_json::Value]) -> TicketDetails {
     let at = "2026-11-21T09:00:00Z".parse::<jiff::Timestamp>().unwrap();
     let at = serde_json::to_value(branchline_protocol::time::LocalTime {
         millis: UnixMillis(at.as_millisecond()),
@@ -52,7 +52,7 @@ fn shown(delivery: &serde_json::Value, files: &[serde_json::Value], connected: b
         connected,
         catalogue: &catalogue,
     };
-    ticket(&details(delivery, files), &telling)
+    ticket(&details(delivery, files), &Standings::new(), &telling)
 }
 
 /// One letter per rung: done, now, ahead, wrong.

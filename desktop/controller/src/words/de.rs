@@ -84,6 +84,46 @@ pub(super) const WORDS: Words = Words {
     disk_fault: "Was Sie schreiben, kann gerade nicht auf der Platte dieses Computers aufbewahrt werden. Speichern Sie es bald und sagen Sie bitte der IT Bescheid.",
     file_gone: "{} ist nicht mehr da. Bitte fügen Sie die Datei noch einmal hinzu.",
 
+    given_here: "Auf diesem Computer",
+    given_comes: "Wird geholt",
+    given_waits: "Kommt von selbst, sobald es eine Verbindung gibt",
+    given_refused: "Nicht mehr zu bekommen; bitte fragen Sie die Zentrale",
+    given_gone: "Auf diesem Computer nicht mehr aufbewahrt; bitte fragen Sie die Zentrale",
+    kept_at: "Die Datei liegt jetzt hier: {}",
+    given_away: (
+        "Die Datei wurde nicht gespeichert: Branchline auf diesem Computer antwortet nicht.",
+        "Bitte versuchen Sie es gleich noch einmal.",
+    ),
+    given_later: (
+        "Die Datei ist noch nicht auf diesem Computer.",
+        "Sie kommt von selbst. Bitte versuchen Sie es später noch einmal.",
+    ),
+    given_not_here: (
+        "Die Datei ist nicht mehr auf diesem Computer.",
+        "Bitten Sie die Zentrale, sie noch einmal zu schicken.",
+    ),
+    given_decayed: (
+        "Die Datei wurde auf der Platte dieses Computers beschädigt und nicht gespeichert.",
+        "Bitte sagen Sie der IT Bescheid, und bitten Sie die Zentrale, sie noch einmal zu schicken.",
+    ),
+    given_fault: (
+        "Die Datei wurde nicht gespeichert ({}).",
+        "Bitte sagen Sie der IT Bescheid.",
+    ),
+    place_full: (
+        "Die Datei wurde nicht gespeichert: Dort ist nicht genug Platz.",
+        "Bitte wählen Sie einen anderen Ort.",
+    ),
+    place_wrong: (
+        "Die Datei wurde nicht gespeichert: Dorthin kann sie nicht.",
+        "Bitte wählen Sie einen anderen Ordner oder einen anderen Namen.",
+    ),
+    place_fault: (
+        "Die Datei wurde nicht gespeichert: Die Platte nimmt sie nicht an ({}).",
+        "Bitte wählen Sie einen anderen Ort, und sagen Sie der IT Bescheid.",
+    ),
+    save_as: "Datei speichern unter",
+
     told_answer: "Die Zentrale hat geantwortet",
     told_asked: "Die Zentrale fragt Sie etwas",
     told_resolved: "Die Zentrale hält dies für erledigt",

@@ -84,6 +84,43 @@ pub(super) const WORDS: Words = Words {
     disk_fault: "What you write cannot be kept on this computer's disk just now. Save it soon, and please tell IT.",
     file_gone: "{} is not there any more. Please add it again.",
 
+    given_here: "On this computer",
+    given_comes: "Is being fetched",
+    given_waits: "Comes by itself when there is a connection",
+    given_refused: "Not available any more; please ask central support",
+    given_gone: "Not kept on this computer any more; please ask central support",
+    kept_at: "The file is here now: {}",
+    given_away: (
+        "The file was not saved: Branchline on this computer does not answer.",
+        "Please try again in a moment.",
+    ),
+    given_later: (
+        "The file is not on this computer yet.",
+        "It comes by itself. Please try again later.",
+    ),
+    given_not_here: (
+        "The file is not on this computer any more.",
+        "Please ask central support to send it again.",
+    ),
+    given_decayed: (
+        "The file was damaged on this computer's disk and was not saved.",
+        "Please tell IT, and ask central support to send it again.",
+    ),
+    given_fault: ("The file was not saved ({}).", "Please tell IT."),
+    place_full: (
+        "The file was not saved: there is not enough room.",
+        "Please choose another place.",
+    ),
+    place_wrong: (
+        "The file was not saved: it cannot be put there.",
+        "Please choose another folder or another name.",
+    ),
+    place_fault: (
+        "The file was not saved: the disk does not take it ({}).",
+        "Please choose another place, and tell IT.",
+    ),
+    save_as: "Save file as",
+
     told_answer: "Central support has answered",
     told_asked: "Central support asks you something",
     told_resolved: "Central support thinks that this is done",

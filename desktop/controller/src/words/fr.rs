@@ -84,6 +84,46 @@ pub(super) const WORDS: Words = Words {
     disk_fault: "Ce que vous écrivez ne peut pas être conservé sur le disque pour l’instant. Enregistrez bientôt et prévenez le service informatique.",
     file_gone: "{} n’est plus là. Veuillez ajouter le fichier à nouveau.",
 
+    given_here: "Sur cet ordinateur",
+    given_comes: "En cours de réception",
+    given_waits: "Arrivera tout seul avec la connexion",
+    given_refused: "N’est plus disponible ; veuillez demander au siège",
+    given_gone: "N’est plus conservé sur cet ordinateur ; veuillez demander au siège",
+    kept_at: "Le fichier est maintenant ici : {}",
+    given_away: (
+        "Le fichier n’a pas été enregistré : Branchline ne répond pas sur cet ordinateur.",
+        "Veuillez réessayer dans un instant.",
+    ),
+    given_later: (
+        "Le fichier n’est pas encore sur cet ordinateur.",
+        "Il arrivera tout seul. Veuillez réessayer plus tard.",
+    ),
+    given_not_here: (
+        "Le fichier n’est plus sur cet ordinateur.",
+        "Veuillez demander au siège de le renvoyer.",
+    ),
+    given_decayed: (
+        "Le fichier a été endommagé sur le disque de cet ordinateur et n’a pas été enregistré.",
+        "Veuillez prévenir le service informatique et demander au siège de le renvoyer.",
+    ),
+    given_fault: (
+        "Le fichier n’a pas été enregistré ({}).",
+        "Veuillez prévenir le service informatique.",
+    ),
+    place_full: (
+        "Le fichier n’a pas été enregistré : il n’y a pas assez de place.",
+        "Veuillez choisir un autre endroit.",
+    ),
+    place_wrong: (
+        "Le fichier n’a pas été enregistré : il ne peut pas être placé là.",
+        "Veuillez choisir un autre dossier ou un autre nom.",
+    ),
+    place_fault: (
+        "Le fichier n’a pas été enregistré : le disque ne l’accepte pas ({}).",
+        "Veuillez choisir un autre endroit et prévenir le service informatique.",
+    ),
+    save_as: "Enregistrer le fichier sous",
+
     told_answer: "Le siège a répondu",
     told_asked: "Le siège vous pose une question",
     told_resolved: "Le siège pense que c’est résolu",

@@ -4,6 +4,7 @@ import { createContext, useContext } from "react";
 import type {
   DraftText,
   DraftView,
+  FileKept,
   Form,
   HandedIn,
   Settings,
@@ -30,6 +31,8 @@ export interface Backend {
   pickFiles(id: string): Promise<DraftView>;
   paste(id: string, name: string, bytes: Uint8Array): Promise<DraftView>;
   removeFile(id: string, file: string): Promise<DraftView>;
+  /** Lets the person choose a place for a file that came with an answer, and puts it there. */
+  saveGiven(id: string): Promise<FileKept>;
   discard(id: string): Promise<void>;
   handIn(id: string): Promise<HandedIn>;
   /** Where files go that are dropped on the window; null for a new ticket. */

@@ -22,6 +22,7 @@ export const tauri: Backend = {
   paste: (id, name, bytes) =>
     invoke("paste", bytes, { headers: { draft: id, name: encodeURIComponent(name) } }),
   removeFile: (id, file) => invoke("remove_file", { id, file }),
+  saveGiven: (id) => invoke("save_given", { id }),
   discard: (id) => invoke("discard", { id }),
   handIn: (id) => invoke("hand_in", { id }),
   attend: (id) => invoke("attend", { id }),

@@ -131,6 +131,40 @@ percent: number | null,
  */
 trouble: Trouble | null, };
 export type EntryKind = "comment" | "answer" | "withdrawal";
+export type GivenFileView = { 
+/**
+ * Names it.
+ */
+id: string, 
+/**
+ * As central named it, fit to be shown.
+ */
+name: string, 
+/**
+ * Its size in words.
+ */
+size: string, 
+/**
+ * Where it stands.
+ */
+mood: Mood, 
+/**
+ * The same in words.
+ */
+standing: string, 
+/**
+ * It is on this computer, so that it can be saved somewhere.
+ */
+here: boolean, };
+export type FileKept = { "outcome": "kept", 
+/**
+ * Where, in a sentence.
+ */
+words: string, } | { "outcome": "left" } | { "outcome": "refused", 
+/**
+ * Why, and what to do.
+ */
+trouble: Trouble, };
 export type EntryView = { 
 /**
  * Whose word.
@@ -157,9 +191,9 @@ standing: string,
  */
 mood: Mood, 
 /**
- * Names of files that central gave with it.
+ * Files that central gave with it.
  */
-files: Array<string>, };
+files: Array<GivenFileView>, };
 export type TicketView = { 
 /**
  * Such as `LYN-000042`.
@@ -389,7 +423,7 @@ notifications: boolean,
  */
 tray: boolean, 
 /**
- * Whether it starts, hidden, when this person logs on.
+ * Whether it starts, hidden, when this person logs on; where a package asks it to.
  */
 autostart: boolean, };
 export type Startup = { 

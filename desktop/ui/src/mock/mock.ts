@@ -3,6 +3,7 @@
 import type { Backend } from "../api/backend.ts";
 import type {
   DraftView,
+  FileView,
   HandedIn,
   RungState,
   Settings,
@@ -14,7 +15,7 @@ import type {
   Told,
 } from "../api/types.ts";
 
-const BEGINNING: Settings = { language: "en", theme: "", notifications: true, tray: true, autostart: false };
+const BEGINNING: Settings = { language: "en", theme: "", notifications: true, tray: true, autostart: true };
 
 const SITUATIONS: Record<string, Pick<Situation, "agent" | "mood" | "headline" | "detail">> = {
   connected: { agent: "here", mood: "good", headline: "Connected.", detail: "Everything has been sent." },
@@ -58,9 +59,11 @@ function ladder(reached: number, state: RungState, words: string): TicketView["l
   }));
 }
 
-function row(serial: number): TicketRow {
+function row(serial: number, state: string): TicketRow {
+  // While there is no connection the newest have not left this computer.
+  const newest = state === "connected" ? "Received, files are being sent" : "Saved here, waits to be sent";
   const kinds: Array<Pick<TicketRow, "mood" | "standing">> = [
-    { mood: "calm", standing: "Saved here, waits to be sent" },
+    { mood: "calm", standing: newest },
     { mood: "warn", standing: "Central support waits for you" },
     { mood: "good", standing: "Central support is working on it" },
     { mood: "bad", standing: "A file needs your attention" },
@@ -139,7 +142,7 @@ export function mock(state = "connected", count = 5_000): Backend & { tell(told:
       const rows: TicketRow[] = [];
       let serial = from - 1;
       for (; serial > 0 && rows.length < 100; serial -= 1) {
-        const one = row(serial);
+        const one = row(serial, state);
         const text = `${one.number} ${one.subject}`.toLowerCase();
         if (words.every((word) => text.includes(word))) rows.push(one);
       }
@@ -169,6 +172,10 @@ export function mock(state = "connected", count = 5_000): Backend & { tell(told:
     paste: async (id, name, bytes) => add(id, name, `${Math.ceil(bytes.length / 1_000)} KB`),
     removeFile: async (id, file) =>
       change(id, { files: (drafts.get(id)?.files ?? []).filter((known) => known.id !== file) }),
+    saveGiven: async () => ({
+      outcome: "kept",
+      words: "The file is here now: /home/marie/Documents/cleaning-the-rollers.pdf",
+    }),
     discard: async (id) => {
       drafts.delete(id);
       tell({ kind: "drafts", drafts: shown() });
@@ -201,12 +208,19 @@ export function mock(state = "connected", count = 5_000): Backend & { tell(told:
   };
 }
 
+/** A file of the newest ticket: it goes nowhere before its ticket does. */
+const sentIn = (state: string) => (mood: FileView["mood"], standing: string, percent: number | null) =>
+  state === "connected"
+    ? { mood, standing, percent, trouble: null }
+    : { mood: "calm" as const, standing: "Saved here, waits to be sent", percent: null, trouble: null };
+
 /** A ticket whose serial chooses how far it has come. */
 export function sample(number: string, state = "connected"): TicketView {
-  const one = row(Number(number.slice(4)));
+  const one = row(Number(number.slice(4)), state);
   const kind = (5_000 - Number(number.slice(4))) % 6;
+  const sent = sentIn(state);
   const ladders: Array<TicketView["ladder"]> = [
-    state === "offline"
+    state !== "connected"
       ? ladder(1, "now", "Waits for the connection. Nothing is lost.")
       : ladder(2, "now", "Arrived: 1 / 2"),
     ladder(5, "done", ""),
@@ -237,19 +251,13 @@ export function sample(number: string, state = "connected"): TicketView {
               id: "a",
               name: "scan-0412.pdf",
               size: "1.2 MB",
-              mood: "good",
-              standing: "Accepted",
-              percent: null,
-              trouble: null,
+              ...sent("good", "Accepted", null),
             },
             {
               id: "b",
               name: "video of the rollers.mp4",
               size: "84 MB",
-              mood: "calm",
-              standing: "37 % sent",
-              percent: 37,
-              trouble: null,
+              ...sent("calm", "37 % sent", 37),
             },
           ]
         : kind === 3
@@ -278,7 +286,25 @@ export function sample(number: string, state = "connected"): TicketView {
               text: "Thank you, Marie. Which number is on the label below the scanner?",
               standing: "",
               mood: "plain",
-              files: ["cleaning-the-rollers.pdf"],
+              files: [
+                {
+                  id: "g",
+                  name: "cleaning-the-rollers.pdf",
+                  size: "1.4 MB",
+                  mood: "good",
+                  standing: "On this computer",
+                  here: true,
+                },
+                {
+                  id: "h",
+                  name: "scanner-driver.zip",
+                  size: "38 MB",
+                  mood: "calm",
+                  standing:
+                    state === "offline" ? "Comes by itself when there is a connection" : "Is being fetched",
+                  here: false,
+                },
+              ],
             },
             {
               kind: "comment",

@@ -173,6 +173,7 @@ export function NewTicket({ go }: { go: (place: Place) => void }) {
           />
         )}
       </Field>
+      <Attachments drafting={drafting} />
       <div className="pair">
         {form.categories.length > 0 && (
           <Field label={words.category}>
@@ -230,7 +231,6 @@ export function NewTicket({ go }: { go: (place: Place) => void }) {
           </Field>
         </div>
       </details>
-      <Attachments drafting={drafting} />
       <div className="bottom">
         <span className="soft small kept" aria-live="off">
           {drafting.kept ? <Icon name="check" /> : <Icon name="loop" />}

@@ -2,7 +2,15 @@
 import { Dialog, Field, Icon, Mark, Notice } from "@branchline/look";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { useBackend } from "../api/backend.ts";
-import type { EntryView, FileView, HandedIn, Rung, TicketView } from "../api/types.ts";
+import type {
+  EntryView,
+  FileKept,
+  FileView,
+  GivenFileView,
+  HandedIn,
+  Rung,
+  TicketView,
+} from "../api/types.ts";
 import type { Place } from "../app.tsx";
 import { Attachments } from "../parts/attachments.tsx";
 import { MARKS, RUNGS } from "../parts/marks.ts";
@@ -201,13 +209,64 @@ function Entry({ entry }: { entry: EntryView }) {
       {entry.kind === "withdrawal" && <p className="soft">{words.withdrawn}</p>}
       {entry.text && <p className="text">{entry.text}</p>}
       {entry.files.length > 0 && (
-        <ul className="small" aria-label={words.answerFiles}>
-          {entry.files.map((name) => (
-            <li key={name}>
-              <Icon name="file" /> {name}
-            </li>
+        <ul className="file-list" aria-label={words.answerFiles}>
+          {entry.files.map((file) => (
+            <Given key={file.id} file={file} />
           ))}
         </ul>
+      )}
+    </li>
+  );
+}
+
+/** A file that came with an answer. It can be put somewhere; what opens it is the person's business. */
+function Given({ file }: { file: GivenFileView }) {
+  const backend = useBackend();
+  const words = useWords();
+  const [kept, setKept] = useState<FileKept | null>(null);
+  const [busy, setBusy] = useState(false);
+  const [tone, icon] = MARKS[file.mood];
+  const save = async () => {
+    if (busy) return;
+    setBusy(true);
+    setKept(null);
+    try {
+      setKept(await backend.saveGiven(file.id));
+    } catch (fault) {
+      setKept({ outcome: "refused", trouble: { what: String(fault), todo: "" } });
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <li>
+      <Icon name="file" />
+      <span className="name">{file.name}</span>
+      <span className="soft small nowrap">{file.size}</span>
+      <Mark tone={tone} icon={icon}>
+        {file.standing}
+      </Mark>
+      {file.here && (
+        <button
+          type="button"
+          className="button small"
+          aria-disabled={busy}
+          aria-label={`${words.saveAs} ${file.name}`}
+          onClick={() => void save()}
+        >
+          <Icon name="download" />
+          {busy ? words.saving : words.saveAs}
+        </button>
+      )}
+      {kept?.outcome === "kept" && (
+        <p className="done small" role="status">
+          <Icon name="check" /> {kept.words}
+        </p>
+      )}
+      {kept?.outcome === "refused" && (
+        <p className="fault" role="alert">
+          {kept.trouble.what} {kept.trouble.todo}
+        </p>
       )}
     </li>
   );

@@ -1,20 +1,27 @@
-//! The command line, and where the agent is.
+//! The command line, and where the agent is. It stands here and not with the window, so that the manual page is
+//! made of it without one.
 
 use std::path::PathBuf;
 
 use clap::Parser;
 use serde::Deserialize;
 
-/// Starts without showing the window.
-pub(crate) const HIDDEN: &str = "--hidden";
+/// Release, commit and day, where `make packages` built it.
+pub const VERSION: &str = match option_env!("BRANCHLINE_VERSION") {
+    Some(version) => version,
+    None => concat!(env!("CARGO_PKG_VERSION"), " (development build)"),
+};
 
 /// File and follow tickets at this branch.
 #[derive(Debug, Parser)]
-#[command(name = "branchline-desktop", version)]
-pub(crate) struct Options {
+#[command(name = "branchline-desktop", version = VERSION)]
+pub struct Options {
     /// Start in the tray, without showing the window
     #[arg(long)]
-    pub(crate) hidden: bool,
+    hidden: bool,
+    /// Started by the system at log-on: hidden, and ends at once where its user has switched that off
+    #[arg(long)]
+    pub at_log_on: bool,
     /// The agent's socket or pipe, if not where its configuration says
     #[arg(long, value_name = "PATH", env = "BRANCHLINE_SOCKET")]
     socket: Option<PathBuf>,
@@ -23,9 +30,9 @@ pub(crate) struct Options {
     config: Option<PathBuf>,
     /// Where drafts and settings are kept, if not in the user's own folder
     #[arg(long, value_name = "FOLDER", env = "BRANCHLINE_DESKTOP_DATA")]
-    pub(crate) data_dir: Option<PathBuf>,
+    pub data_dir: Option<PathBuf>,
     /// Files to add to what is being written
-    pub(crate) files: Vec<PathBuf>,
+    pub files: Vec<PathBuf>,
 }
 
 /// What of the agent's configuration everybody may need.
@@ -35,8 +42,13 @@ struct AgentConfig {
 }
 
 impl Options {
+    /// Whether the window stays out of sight.
+    pub fn is_hidden(&self) -> bool {
+        self.hidden || self.at_log_on
+    }
+
     /// As given, as the agent's configuration says, or where it is by default.
-    pub(crate) fn socket(&self) -> PathBuf {
+    pub fn socket(&self) -> PathBuf {
         if let Some(socket) = &self.socket {
             return socket.clone();
         }
