@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds everything that this machine can build into dist/: debs, the MSI, rpms, bills of materials,
+# Builds everything that this machine can build into dist/: debs, MSIs, rpms, bills of materials,
 # checksums. `make packages` calls it; WITHOUT="msi rpm" leaves things out. Installs its tools.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -20,7 +20,8 @@ export RUSTFLAGS="--remap-path-prefix=$PWD=/branchline --remap-path-prefix=${CAR
 rm -rf "$out" && mkdir -p "$out"
 tool cargo-deb
 echo "building the programs for Linux"
-cargo build --quiet --locked --release -p branchline-agent -p branchline-server -p branchline-manual --bins
+cargo build --quiet --locked --release -p branchline-agent -p branchline-server -p branchline-desktop \
+  -p branchline-manual --bins
 packaging/deb/build.sh "$out"
 if wanted rpm; then
   tool cargo-generate-rpm
@@ -33,6 +34,8 @@ fi
 if wanted msi; then
   echo "building the agent for Windows"
   RUSTFLAGS='' packaging/windows/build.sh "$out"
+  echo "building the desktop client for Windows"
+  RUSTFLAGS='' packaging/windows/build.sh "$out" --name desktop
   command -v zip >/dev/null || {
     echo "installing zip"
     $([ "$(id -u)" = 0 ] || echo sudo) apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends zip
@@ -41,8 +44,8 @@ if wanted msi; then
 fi
 if wanted sbom; then
   tool cargo-cyclonedx
-  for name in agent server; do
-    folder=$([ $name = agent ] && echo agent || echo server-endpoint)
+  for package in agent:agent server:server-endpoint desktop:desktop/shell; do
+    name=${package%:*} folder=${package#*:}
     cargo cyclonedx --quiet --manifest-path "$folder/Cargo.toml" --format json --spec-version 1.5 \
       --override-filename "branchline-$name.cdx"
     find . -path ./target -prune -o -name "branchline-$name.cdx.json" -print | while read -r bill; do

@@ -13,7 +13,7 @@ while [ $# -gt 0 ]; do
     *) names+=("$1"); shift ;;
   esac
 done
-[ ${#names[@]} -gt 0 ] || names=(agent server)
+[ ${#names[@]} -gt 0 ] || names=(agent server desktop)
 export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 1767225600)}"
 export TZ=UTC LC_ALL=C.UTF-8
 version=${version:-$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -1)-1}
@@ -22,6 +22,9 @@ programs="$target/$([ "$profile" = dev ] && echo debug || echo "$profile")"
 
 rm -rf packaging/build && mkdir -p packaging/build "$out"
 "$programs/branchline-manual" packaging/build
+day=$(date -u -d "@$SOURCE_DATE_EPOCH" +%F)
+sed -e "s/@VERSION@/${version%-*}/; s/@DAY@/$day/; /<!--.*-->/d" packaging/desktop/metainfo.xml \
+  > packaging/build/org.branchline.Branchline.metainfo.xml
 for name in "${names[@]}"; do
   cat > "packaging/build/changelog-$name" <<EOF
 branchline-$name ($version) stable; urgency=medium

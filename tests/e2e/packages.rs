@@ -13,7 +13,7 @@ use harness::programs::binary;
 use harness::waiting::wait_for;
 use serde_json::Value;
 
-/// Two versions of each package, so that there is one to upgrade from.
+/// Two versions of the services' packages, so that there is one to upgrade from.
 const VERSIONS: [&str; 2] = ["0.1.0-1", "0.1.1-1"];
 
 /// The folder with the packages of both versions.
@@ -22,15 +22,14 @@ fn packages() -> &'static Path {
     BUILT
         .get_or_init(|| {
             let folder = sandbox();
-            for version in VERSIONS {
-                build(folder.path(), version);
-            }
+            build(folder.path(), VERSIONS[0], &["agent", "server", "desktop"]);
+            build(folder.path(), VERSIONS[1], &["agent", "server"]);
             folder
         })
         .path()
 }
 
-fn build(folder: &Path, version: &str) {
+fn build(folder: &Path, version: &str, names: &[&str]) {
     let profile = binary("").canonicalize().expect("programs are built");
     let name = match profile.file_name().and_then(|name| name.to_str()) {
         Some("debug") => "dev",
@@ -40,6 +39,7 @@ fn build(folder: &Path, version: &str) {
     let built = Command::new(root.join("packaging/deb/build.sh"))
         .arg(folder)
         .args(["--profile", name, "--version", version])
+        .args(names)
         .env(
             "CARGO_TARGET_DIR",
             profile.parent().expect("a target folder"),
@@ -128,6 +128,16 @@ fn a_silent_roll_out_joins_files_and_leaves_no_token() {
         shown.contains("marie"),
         "the kernel says who files: {shown}"
     );
+    // Colleagues on the same computer see their own, unless the branch says otherwise.
+    machine.shell("useradd paul");
+    let as_paul = |words: &str| {
+        let line = format!("runuser -u paul -- branchline-agent ticket {words} 2>&1");
+        text(&machine.run(&["sh", "-c", &line]).stdout)
+    };
+    for words in ["list", "list --search printer", "show LYN-000001"] {
+        let seen = as_paul(words);
+        assert!(!seen.contains("Printer"), "{words}: {seen}");
+    }
     for unit in ["branchline-agent", "branchline-server"] {
         machine.shell(&format!(
             "systemd-analyze security --no-pager --threshold=20 {unit}"
@@ -251,7 +261,8 @@ fn a_service_that_no_longer_answers_is_started_again() {
 #[test]
 fn packages_are_clean_and_two_builds_are_the_same() {
     let lintian = program(&["/usr/bin/lintian"], "lintian");
-    for name in ["agent", "server"] {
+    let all = ["agent", "server", "desktop"];
+    for name in all {
         let found = Command::new(&lintian)
             .args(["--fail-on", "error,warning", "--allow-root"])
             .arg(package(name, VERSIONS[0]))
@@ -260,11 +271,79 @@ fn packages_are_clean_and_two_builds_are_the_same() {
         assert!(found.status.success(), "{}", text(&found.stdout));
     }
     let again = sandbox();
-    build(again.path(), VERSIONS[0]);
-    for name in ["agent", "server"] {
+    build(again.path(), VERSIONS[0], &all);
+    for name in all {
         let first = package(name, VERSIONS[0]);
         let second = again.path().join(first.file_name().expect("a file's name"));
         let same = std::fs::read(&first).expect("read") == std::fs::read(second).expect("read");
         assert!(same, "two builds of {} differ", first.display());
+    }
+}
+
+/// What the client's window is made of; Debian's own words for it are the package's.
+const WINDOW: [&str; 2] = ["libwebkit2gtk-4.1-0", "libayatana-appindicator3-1"];
+
+#[test]
+fn the_desktop_client_comes_with_what_it_needs_and_goes_without_the_agent() {
+    let machine = DebianMachine::start_with_archive_of(&WINDOW);
+    for name in ["agent", "desktop"] {
+        machine.copy_in(&package(name, VERSIONS[0]), &format!("/tmp/{name}.deb"));
+    }
+    let alone = machine.run(&["dpkg", "-i", "/tmp/desktop.deb"]);
+    assert!(!alone.status.success(), "it is installed without an agent");
+    machine.shell(
+        "dpkg --purge branchline-desktop && apt-get install -y --no-install-recommends \
+         -o Dpkg::Options::=--force-unsafe-io /tmp/agent.deb /tmp/desktop.deb",
+    );
+    machine
+        .shell("useradd --create-home marie; ! ldd /usr/bin/branchline-desktop | grep 'not found'");
+    let said = machine.shell("runuser -u marie -- branchline-desktop --version");
+    assert!(said.starts_with("branchline-desktop "), "{said}");
+    machine.shell("test -s /etc/xdg/autostart/branchline-desktop.desktop");
+    machine.shell("apt-get remove -y branchline-desktop && ! test -e /usr/bin/branchline-desktop");
+    machine.shell("apt-get purge -y branchline-desktop && ! test -e /etc/xdg/autostart/branchline-desktop.desktop");
+    let left = machine.shell(
+        "find / -xdev -name '*branchline-desktop*' -not -path '/proc/*' -not -path '/tmp/*'",
+    );
+    assert_eq!(left.trim(), "", "a purge leaves nothing");
+    machine.shell("systemctl is-active branchline-agent.socket");
+}
+
+#[test]
+fn the_desktop_clients_entries_say_what_desktops_understand() {
+    let folder = sandbox();
+    let unpacked = Command::new("dpkg-deb")
+        .arg("-x")
+        .arg(package("desktop", VERSIONS[0]))
+        .arg(folder.path())
+        .output();
+    succeeded(&unpacked.expect("run dpkg-deb"));
+    let validate = program(&["/usr/bin/desktop-file-validate"], "desktop-file-utils");
+    for entry in [
+        "usr/share/applications/branchline-desktop.desktop",
+        "etc/xdg/autostart/branchline-desktop.desktop",
+    ] {
+        let entry = folder.path().join(entry);
+        let said = Command::new(&validate).arg(&entry).output();
+        let said = succeeded(&said.expect("run desktop-file-validate"));
+        assert_eq!(said.trim(), "", "{}", entry.display());
+        let words = std::fs::read_to_string(&entry).expect("read the entry");
+        for language in ["Comment=", "Comment[de]=", "Comment[fr]="] {
+            assert!(words.contains(language), "{language} is missing");
+        }
+    }
+    let appstream = program(&["/usr/bin/appstreamcli"], "appstream");
+    let metainfo = "usr/share/metainfo/org.branchline.Branchline.metainfo.xml";
+    let said = Command::new(appstream)
+        .args(["validate", "--no-net"])
+        .arg(folder.path().join(metainfo))
+        .output();
+    succeeded(&said.expect("run appstreamcli"));
+    for size in [48_u32, 64, 128, 256] {
+        let icon = format!("usr/share/icons/hicolor/{size}x{size}/apps/branchline-desktop.png");
+        let bytes = std::fs::read(folder.path().join(icon)).expect("read an icon");
+        // Width and height of a PNG.
+        assert_eq!(bytes[16..20], size.to_be_bytes());
+        assert_eq!(bytes[20..24], size.to_be_bytes());
     }
 }

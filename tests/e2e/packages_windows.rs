@@ -1,6 +1,7 @@
 //! What IT does with the MSI, under Wine, beside a real server on loopback: silent installation with
 //! properties, a service that joins by itself, tickets from the installed command and from a drop folder,
-//! upgrade with a full queue, a downgrade that is refused, removal that leaves the data.
+//! upgrade with a full queue, a downgrade that is refused, removal that leaves the data. And the desktop
+//! client's MSI, around stand-ins: Wine has no WebView2, in which its window is drawn.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,19 +16,21 @@ use serde_json::Value;
 const VERSIONS: [&str; 2] = ["0.1.0", "0.1.1"];
 const AGENT: &str = r"C:\Program Files\Branchline\branchline-agent.exe";
 
-fn msi(folder: &Path, version: &str) -> PathBuf {
+/// Builds an MSI with these options, and says where it is.
+fn built(folder: &Path, version: &str, options: &[&str], target: Option<&Path>) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut build = Command::new(root.join("packaging/windows/build.sh"));
+    build.arg(folder).args(["--version", version]).args(options);
+    if let Some(target) = target {
+        build.env("CARGO_TARGET_DIR", target);
+    }
+    let said = build.output().expect("run build.sh");
+    PathBuf::from(succeeded(&said).trim())
+}
+
+fn msi(folder: &Path, version: &str) -> PathBuf {
     let target = binary("").canonicalize().expect("programs are built");
-    let built = Command::new(root.join("packaging/windows/build.sh"))
-        .arg(folder)
-        .args(["--profile", "dev", "--version", version])
-        .env(
-            "CARGO_TARGET_DIR",
-            target.parent().expect("a target folder"),
-        )
-        .output()
-        .expect("run build.sh");
-    PathBuf::from(succeeded(&built).trim())
+    built(folder, version, &["--profile", "dev"], target.parent())
 }
 
 fn msiexec(computer: &WineComputer, words: &[&str]) -> (bool, String) {
@@ -141,4 +144,62 @@ fn an_msi_is_rolled_out_upgraded_and_removed() {
     let data = computer.drive_c().join("ProgramData/Branchline");
     assert!(data.join("agent/journal.db").exists(), "the data stays");
     assert!(data.join("agent.toml").exists(), "the settings stay");
+}
+
+/// Where WebView2 says that it is installed for everybody, in the view of 32-bit programs.
+const WEBVIEW2: &str =
+    r"HKLM\SOFTWARE\Microsoft\EdgeUpdate\Clients\{F3017226-FE2A-4295-8BDF-00C3A9A7E4C5}";
+const RUN: &str = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Run";
+
+/// Files of this name below a folder: Wine has start menus of its own.
+fn named(folder: &Path, name: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => found.extend(named(&entry.path(), name)),
+            Ok(_) if entry.file_name() == name => found.push(entry.path()),
+            _ => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn the_desktop_clients_msi_is_rolled_out_upgraded_and_removed() {
+    let folder = sandbox();
+    for file in ["branchline-desktop.exe", "WebView2Loader.dll"] {
+        std::fs::write(folder.path().join(file), "a stand-in").expect("write a stand-in");
+    }
+    let program = folder.path().join("branchline-desktop.exe");
+    let program = program.to_str().expect("a plain path");
+    let options = ["--name", "desktop", "--program", program];
+    let [first, second] = VERSIONS.map(|version| built(folder.path(), version, &options, None));
+    let computer = WineComputer::start();
+    let programs = computer.drive_c().join("Program Files/Branchline/Desktop");
+    let is_in_menu = || !named(&computer.drive_c(), "Branchline.lnk").is_empty();
+    let starts_at_log_on = || {
+        let run = computer.run(&["reg", "query", RUN, "/v", "Branchline"]);
+        text(&run.stdout).contains("--at-log-on")
+    };
+    let try_to = |verb: &str, msi: &Path| msiexec(&computer, &[verb, &computer.path_of(msi)]).0;
+
+    assert!(!try_to("/i", &first), "it is installed without WebView2");
+    assert!(!programs.exists());
+    let found = computer.run(&["reg", "add", WEBVIEW2, "/v", "pv", "/d", "120.0", "/reg:32"]);
+    succeeded(&found);
+    install(&computer, &first, &[]);
+    assert!(programs.join("branchline-desktop.exe").exists());
+    assert!(programs.join("WebView2Loader.dll").exists());
+    assert!(is_in_menu(), "the start menu knows it");
+    assert!(starts_at_log_on());
+
+    install(&computer, &second, &[]);
+    assert!(starts_at_log_on() && is_in_menu());
+    assert!(!try_to("/i", &first), "a downgrade is refused");
+    assert!(try_to("/x", &second));
+    assert!(!programs.exists(), "the programs are gone");
+    assert!(!is_in_menu() && !starts_at_log_on());
+
+    install(&computer, &first, &["AUTOSTART=0"]);
+    assert!(programs.join("branchline-desktop.exe").exists() && !starts_at_log_on());
 }

@@ -73,8 +73,17 @@ exec setpriv --pdeathsig KILL unshare --cgroup --mount --pid --fork --uts --ipc 
 impl DebianMachine {
     /// Starts one and waits until systemd says that it runs.
     pub fn start() -> Self {
+        Self::start_over(&base())
+    }
+
+    /// Starts one on which apt finds these packages, with all that they need, without a network: they were
+    /// fetched once, and are not installed.
+    pub fn start_with_archive_of(packages: &[&str]) -> Self {
+        Self::start_over(&base_with_archive_of(packages))
+    }
+
+    fn start_over(base: &Path) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let base = base();
         program(&["/usr/sbin/ip", "/sbin/ip", "/usr/bin/ip"], "iproute2");
         let folder = sandbox();
         for part in ["upper", "work", "root"] {
@@ -89,7 +98,7 @@ impl DebianMachine {
         let mut enter = as_root("sh");
         enter
             .args(["-c", ENTER, "enter"])
-            .args([folder.path(), &base])
+            .args([folder.path(), base])
             .args([&name, BOOT])
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("share the log"))
@@ -258,6 +267,56 @@ fn base() -> PathBuf {
     );
     std::fs::write(folder.join("made"), "").expect("mark it as made");
     folder.join("system")
+}
+
+/// The same system with packages in apt's archive, made once for each set of them.
+fn base_with_archive_of(packages: &[&str]) -> PathBuf {
+    static MAKING: Mutex<()> = Mutex::new(());
+    let plain = base();
+    let _turn = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    let name = format!("debian-12-{}", packages.join("-"));
+    let folder = plain.parent().expect("a folder").with_file_name(name);
+    let system = folder.join("system");
+    if folder.join("made").exists() {
+        return system;
+    }
+    let _ = writeln!(
+        std::io::stderr(),
+        "fetching {} for tests of packages into {}",
+        packages.join(", "),
+        folder.display()
+    );
+    let done = |command: &mut Command| {
+        let output = command.output().expect("run a command");
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(output.status.success(), "{command:?}: {said}");
+    };
+    done(as_root("rm").arg("-rf").arg(&folder));
+    std::fs::create_dir_all(&folder).expect("make the cache's folder");
+    done(
+        as_root("cp")
+            .args(["-a", "--reflink=auto"])
+            .args([&plain, &system]),
+    );
+    done(
+        as_root("cp")
+            .arg("/etc/resolv.conf")
+            .arg(system.join("etc")),
+    );
+    // What the system once was made of may have been replaced at the mirror.
+    for words in [
+        vec!["update"],
+        [&["install", "--download-only"], packages].concat(),
+    ] {
+        done(
+            as_root("chroot")
+                .arg(&system)
+                .args(["apt-get", "-q", "-y", "--no-install-recommends"])
+                .args(words),
+        );
+    }
+    std::fs::write(folder.join("made"), "").expect("mark it as made");
+    system
 }
 
 /// The mirror that this machine installs from.
