@@ -16,7 +16,7 @@ use crate::ledger::{DeadLetter, LedgerError, OutboxLedger, TargetState, now};
 
 /// Letters on their way at once, of as many tickets.
 const AT_ONCE: usize = 8;
-/// After so many failures of a target that was reached, it is the letter's fault.
+/// After so many failures that may be the letter's fault, they are.
 const ATTEMPTS: u32 = 12;
 /// How often the ledger is asked for news.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -136,7 +136,7 @@ impl Courier {
 
     /// Until it has arrived, or is given up for the reason given.
     async fn bring(&self, sending: &Sending) -> Result<(), String> {
-        let (mut attempt, mut reached_and_failed) = (0, 0);
+        let (mut attempt, mut blamed, begun) = (0, 0, Instant::now());
         loop {
             let turn = self.turn_to_try().await;
             match self.post.send(sending, now()).await {
@@ -150,13 +150,13 @@ impl Courier {
                 }
                 Given::Failed {
                     words,
-                    reached,
+                    blame,
                     asked,
                 } => {
                     attempt += 1;
-                    reached_and_failed += u32::from(reached);
+                    blamed += u32::from(blame.is_the_letters(begun.elapsed()));
                     let pause = self.failed(&words, attempt, asked).await;
-                    if reached_and_failed >= ATTEMPTS {
+                    if blamed >= ATTEMPTS {
                         return Err(format!("{words}, {ATTEMPTS} times"));
                     }
                     drop(turn);

@@ -47,11 +47,46 @@ pub(super) enum Given {
     Failed {
         /// What went wrong.
         words: String,
-        /// It was reached: the fault may be this letter's.
-        reached: bool,
+        /// Whose fault it may be.
+        blame: Blame,
         /// How long it asks to be left alone.
         asked: Option<Duration>,
     },
+}
+
+/// Whose fault it may be that a letter was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// The way's: nobody answered.
+    Way,
+    /// The target's, which says that it cannot now; it is believed for so long.
+    TargetFor(Duration),
+    /// This letter's.
+    Letter,
+}
+
+/// How long a target, or what stands before it, may say that it cannot now: longer than a night's work on it.
+const CANNOT_NOW: Duration = Duration::from_secs(24 * 3_600);
+
+impl Blame {
+    /// Whether a failure so long after the first one counts against the letter.
+    pub(super) fn is_the_letters(self, since_first: Duration) -> bool {
+        match self {
+            Self::Way => false,
+            Self::TargetFor(time) => since_first > time,
+            Self::Letter => true,
+        }
+    }
+}
+
+pub(super) fn blame(status: StatusCode) -> Blame {
+    match status {
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => Blame::TargetFor(CANNOT_NOW),
+        _ => Blame::Letter,
+    }
 }
 
 /// The way to one target.
@@ -115,7 +150,11 @@ impl Post {
         match request.send().await {
             Ok(response) => judge(response).await,
             Err(fault) => Given::Failed {
-                reached: fault.is_timeout() && !fault.is_connect(),
+                blame: if fault.is_timeout() && !fault.is_connect() {
+                    Blame::Letter
+                } else {
+                    Blame::Way
+                },
                 words: words(&fault.without_url()),
                 asked: None,
             },
@@ -150,7 +189,7 @@ async fn judge(mut response: Response) -> Given {
             } else {
                 format!("it answered {}", status.as_u16())
             },
-            reached: true,
+            blame: blame(status),
             asked: asked.map(Duration::from_secs),
         },
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpSocket;
 
+use super::super::post::{Blame, blame};
 use super::{Heard, Manner, Receiver, Running, World};
 use crate::ledger::OutboxLedger;
 use crate::testing::comment;
@@ -142,4 +143,35 @@ async fn a_target_that_nobody_can_reach_for_hours_loses_nothing() {
     })
     .await;
     running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_says_it_cannot_now_is_believed_for_hours() {
+    let (world, receiver, running) = one_bad_letter(Manner::Say(503)).await;
+    let began = tokio::time::Instant::now();
+    until("four hours to pass", || {
+        (began.elapsed() > Duration::from_secs(4 * 3_600)).then_some(())
+    })
+    .await;
+    assert!(with(&receiver.heard(), "About printer").len() > ATTEMPTS);
+    let dead = world.store.dead_letters(None, 0, 10).await.unwrap();
+    assert!(dead.is_empty(), "{dead:?}");
+    receiver.choke_on_nothing();
+    until("the letter behind it", || {
+        (!with(&receiver.heard(), "More on printer").is_empty()).then_some(())
+    })
+    .await;
+    running.stop().await;
+}
+
+#[test]
+fn what_a_target_says_of_itself_is_its_own_fault_for_a_day() {
+    let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+    for status in [429, 502, 503, 504] {
+        let blame = blame(status.try_into().unwrap());
+        assert!(!blame.is_the_letters(hours(23)), "{status}");
+        assert!(blame.is_the_letters(hours(25)), "{status}");
+    }
+    assert!(blame(500.try_into().unwrap()).is_the_letters(hours(0)));
+    assert!(!Blame::Way.is_the_letters(hours(1_000)));
 }
