@@ -81,7 +81,7 @@ chromium:
 	  SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 	  $$SUDO apt-get update -q && $$SUDO apt-get install -y -q --no-install-recommends chromium; }
 
-demo: tools webkit console client
+demo: tools webkit console client $(if $(DESKTOP),screen)
 	@echo "building the programs (the first time takes a few minutes)"
 	@$(CARGO) build --locked --quiet -p branchline-agent -p branchline-server -p branchline-desktop -p branchline-tests --bins
 	@ONCE=$(ONCE) $(if $(DESKTOP),DESKTOP=$(DESKTOP)) $(CARGO) run --locked --quiet -p branchline-tests --bin demo

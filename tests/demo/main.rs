@@ -4,7 +4,8 @@
 //! everything goes over mutual TLS. They file tickets while central is down; central comes up and they arrive; then a thousand
 //! more from each while agents and central are killed with SIGKILL; then the audit; then files, over a
 //! link that is cut in the middle ([`files`]). With `ONCE=1` it ends there, and fails if anything was not
-//! as it must be; otherwise it stays up for trying things out.
+//! as it must be; otherwise it stays up for trying things out, with the desktop client where there is a
+//! screen. `DESKTOP=1` makes a screen where there is none, with `ONCE=1` too.
 
 #![allow(
     clippy::disallowed_methods,
@@ -14,7 +15,7 @@
 mod files;
 mod pdf;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +23,9 @@ use std::time::{Duration, Instant};
 
 use branchline_agent_api::Client;
 use branchline_protocol::id::OperationId;
+use harness::desktop::Screen;
 use harness::processes::{Branch, Central, free_address, sandbox, succeeded, ticket};
+use harness::waiting::wait_for;
 use tokio::time::sleep;
 
 /// Tickets from each branch while things are killed.
@@ -107,6 +110,9 @@ async fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     if once {
+        if std::env::var_os("DESKTOP").is_some() {
+            show_client_once(&branches[0]);
+        }
         return ExitCode::SUCCESS;
     }
     stay_up(&central, &branches).await;
@@ -215,17 +221,21 @@ async fn stay_up(central: &Central, branches: &[Branch; 2]) {
     let _ = tokio::signal::ctrl_c().await;
 }
 
-/// The desktop client of the first branch, where there is a screen; it ends with the demo.
-fn open_client(branch: &Branch) -> Option<Ended> {
+/// The desktop client; it ends with this, and so does the screen that was made for it.
+struct OpenClient {
+    process: std::process::Child,
+    data: PathBuf,
+    _screen: Option<Screen>,
+}
+
+/// The desktop client of the first branch, where there is a screen or one was asked for.
+fn open_client(branch: &Branch) -> Option<OpenClient> {
     let program = harness::processes::binary("branchline-desktop");
-    let screen = ["DISPLAY", "WAYLAND_DISPLAY"].map(std::env::var_os);
-    let forced = std::env::var_os("DESKTOP").is_some();
-    let mut command = if screen.iter().any(Option::is_some) {
-        std::process::Command::new(program)
-    } else if forced {
-        let mut command = std::process::Command::new("xvfb-run");
-        command.arg("--auto-servernum").arg(program);
-        command
+    let is_there = |name: &str| std::env::var_os(name).is_some();
+    let screen = if is_there("DISPLAY") || is_there("WAYLAND_DISPLAY") {
+        None
+    } else if is_there("DESKTOP") {
+        Some(Screen::start(branch.folder()))
     } else {
         println!(
             "  {} needs a screen, and there is none here",
@@ -233,13 +243,22 @@ fn open_client(branch: &Branch) -> Option<Ended> {
         );
         return None;
     };
+    let mut command = match &screen {
+        Some(screen) => screen.command(&program),
+        None => std::process::Command::new(program),
+    };
+    let data = branch.folder().join("desktop");
     command
         .env("BRANCHLINE_SOCKET", branch.socket())
-        .env("BRANCHLINE_DESKTOP_DATA", branch.folder().join("desktop"));
+        .env("BRANCHLINE_DESKTOP_DATA", &data);
     match command.spawn() {
-        Ok(child) => {
+        Ok(process) => {
             println!("  the desktop client of {} is open", branch.code);
-            Some(Ended(child))
+            Some(OpenClient {
+                process,
+                data,
+                _screen: screen,
+            })
         }
         Err(fault) => {
             println!("  the desktop client does not start: {fault}");
@@ -248,13 +267,20 @@ fn open_client(branch: &Branch) -> Option<Ended> {
     }
 }
 
-/// Ends with its handle.
-struct Ended(std::process::Child);
+/// Opens it, and goes on when it is up.
+fn show_client_once(branch: &Branch) {
+    let mut client = open_client(branch).expect("the desktop client starts");
+    wait_for("the desktop client", || {
+        let ended = client.process.try_wait().expect("ask for the client");
+        assert!(ended.is_none(), "the desktop client ended: {ended:?}");
+        client.data.join("drafts").exists().then_some(())
+    });
+}
 
-impl Drop for Ended {
+impl Drop for OpenClient {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

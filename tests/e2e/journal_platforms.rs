@@ -78,7 +78,7 @@ fn agent_of(central: &Central) -> String {
     let listed = succeeded(&central.cli(&["agent", "list", "--json"]));
     let listed: Value = serde_json::from_str(&listed).expect("JSON");
     let agents = listed["agents"].as_array().or(listed.as_array());
-    let agent = agents.expect("agents")[0]["id"].as_str().expect("an id");
+    let agent = agents.expect("agents")[0]["agent"].as_str().expect("an id");
     agent.parse::<AgentId>().expect("an agent's id").to_string()
 }
 
