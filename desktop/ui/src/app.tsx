@@ -10,7 +10,11 @@ import { Tickets } from "./pages/tickets.tsx";
 import { type Outside, OutsideContext } from "./parts/outside.ts";
 import { Speech, wordsOf } from "./words/index.ts";
 
-export type Place = { at: "list" } | { at: "new" } | { at: "ticket"; number: string } | { at: "settings" };
+export type Place =
+  | { at: "list" }
+  | { at: "new" }
+  | { at: "ticket"; number: string; news?: number }
+  | { at: "settings" };
 
 const MOOD_ICONS: Record<Mood, IconName> = {
   good: "check",
@@ -136,7 +140,7 @@ export function App() {
                     type="button"
                     className="button small"
                     onClick={() => {
-                      go({ at: "ticket", number: told.number });
+                      go({ at: "ticket", number: told.number, news: changes });
                       setTold(null);
                     }}
                   >
@@ -154,7 +158,13 @@ export function App() {
           {place.at === "list" && <Tickets go={go} changes={changes} drafts={drafts} situation={situation} />}
           {place.at === "new" && <NewTicket go={go} />}
           {place.at === "ticket" && (
-            <TicketPage key={place.number} number={place.number} go={go} changes={changes} />
+            <TicketPage
+              key={place.number}
+              number={place.number}
+              news={place.news}
+              go={go}
+              changes={changes}
+            />
           )}
           {place.at === "settings" && (
             <SettingsPage

@@ -181,6 +181,17 @@ describe("the list", () => {
     await user.click(screen.getByRole("button", { name: "Show" }));
     expect(await screen.findByText(/Which number is on the label/)).toBeVisible();
   });
+
+  it("leads to the answer where its ticket is open", async () => {
+    const { user, backend } = await open();
+    act(() => backend.tell({ kind: "open", number: "LYN-004999" }));
+    const answer = await screen.findByText(/Which number is on the label/);
+    expect(answer.closest("li")).not.toHaveFocus();
+    const announcement = { number: "LYN-004999", title: "Central support has answered", body: "LYN-004999" };
+    act(() => backend.tell({ kind: "announce", announcement }));
+    await user.click(screen.getByRole("button", { name: "Show" }));
+    await waitFor(() => expect(answer.closest("li")).toHaveFocus());
+  });
 });
 
 describe("a ticket", () => {

@@ -20,10 +20,16 @@ import { useWords } from "../words/index.ts";
 /** How often a ticket is looked at while its files are on their way. */
 const LOOK_MS = 1_000;
 
-export function TicketPage(props: { number: string; go: (place: Place) => void; changes: number }) {
+export function TicketPage(props: {
+  number: string;
+  /** Which news led here; `undefined` where none did. */
+  news?: number | undefined;
+  go: (place: Place) => void;
+  changes: number;
+}) {
   const backend = useBackend();
   const words = useWords();
-  const { number, go, changes } = props;
+  const { number, news, go, changes } = props;
   const [ticket, setTicket] = useState<TicketView | null>(null);
   const [trouble, setTrouble] = useState<string | null>(null);
   const heading = useRef<HTMLHeadingElement>(null);
@@ -48,9 +54,22 @@ export function TicketPage(props: { number: string; go: (place: Place) => void; 
     return () => clearInterval(timer);
   }, [ticket?.moving, load]);
   const there = ticket !== null;
+  const talk = useRef<HTMLOListElement>(null);
+  // Trouble stands at the top, and goes first.
+  const troubled = useRef(false);
+  troubled.current = !!ticket?.trouble;
+  // Whoever was told of an answer wants to see it; also where its ticket was open.
   useEffect(() => {
-    if (there) heading.current?.focus({ preventScroll: true });
-  }, [there]);
+    if (!there) return;
+    const answers = talk.current?.querySelectorAll<HTMLElement>(":scope > .answer") ?? [];
+    const last = news === undefined || troubled.current ? undefined : [...answers].at(-1);
+    if (last) {
+      last.focus({ preventScroll: true });
+      last.scrollIntoView({ block: "center" });
+    } else {
+      heading.current?.focus({ preventScroll: true });
+    }
+  }, [there, news]);
 
   const back = (
     <button type="button" className="button quiet" onClick={() => go({ at: "list" })}>
@@ -99,7 +118,7 @@ export function TicketPage(props: { number: string; go: (place: Place) => void; 
       {ticket.files.length > 0 && <Files files={ticket.files} />}
       <section aria-labelledby="conversation">
         <h2 id="conversation">{words.conversation}</h2>
-        <ol className="talk">
+        <ol className="talk" ref={talk}>
           <li className="entry comment">
             <p className="who">
               <strong>{ticket.reporter}</strong> <span className="soft small">{ticket.filed}</span>
@@ -196,7 +215,7 @@ function Entry({ entry }: { entry: EntryView }) {
   const answer = entry.kind === "answer";
   const [tone, icon] = MARKS[entry.mood];
   return (
-    <li className={`entry ${entry.kind}`}>
+    <li className={`entry ${entry.kind}`} tabIndex={-1}>
       <p className="who">
         <strong>{answer ? `${words.central} (${entry.by})` : entry.by}</strong>{" "}
         <span className="soft small">{entry.at}</span>
