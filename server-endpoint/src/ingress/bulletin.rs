@@ -32,10 +32,15 @@ impl Bulletin {
         let _ = self.of_any.set(of_any);
     }
 
-    pub(super) fn ring(&self, branch: &BranchCode) {
+    /// A branch has filed something, which is no news for itself.
+    pub(super) fn filed(&self) {
         if let Some(of_any) = self.of_any.get() {
             of_any.notify_one();
         }
+    }
+
+    pub(super) fn ring(&self, branch: &BranchCode) {
+        self.filed();
         if let Some(bell) = self.lock().get(branch) {
             bell.send_replace(());
         }

@@ -61,6 +61,7 @@ async fn append_and_tell(ingress: &Ingress, append: Append) -> Result<Appended, 
     if let Appended::Held(held) = &appended {
         if held.appended > 0 {
             crash_point::reach("append-committed");
+            ingress.bulletin.filed();
         }
         if held.gave_news {
             ingress.bulletin.ring(&held.branch);
