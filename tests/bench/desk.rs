@@ -230,11 +230,11 @@ async fn questions(report: &mut Report, program: &Program) {
 /// How many inboxes are answered in a second while a branch delivers as fast as it can, and what that costs it.
 async fn beside_ingest(report: &mut Report, branch: &mut Branch, program: &Program) {
     eprintln!("desk: questions beside {INGEST} tickets that arrive");
-    let alone = drain(branch).await;
+    let alone = drain(branch, 0).await;
     let idle = program.rate(ASKING, Duration::from_secs(5)).await;
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let draining = async {
-        let rate = drain(branch).await;
+        let rate = drain(branch, INGEST).await;
         stop.send(()).ok();
         rate
     };
@@ -248,9 +248,9 @@ async fn beside_ingest(report: &mut Report, branch: &mut Branch, program: &Progr
     );
 }
 
-/// Files at a branch that is off, and times what it takes to deliver.
-async fn drain(branch: &mut Branch) -> f64 {
-    fill(settings(&branch.data()), INGEST).await;
+/// Files tickets from this number on at a branch that is off, and times what it takes to deliver them.
+async fn drain(branch: &mut Branch, first: u64) -> f64 {
+    fill(settings(&branch.data()), first..first + INGEST).await;
     let started = Instant::now();
     branch.start();
     branch.wait_drained().await;

@@ -18,7 +18,7 @@ pub async fn measure(report: &mut Report) {
     let sandbox = sandbox();
     let mut central = Central::init(sandbox.path());
     let mut branch = Branch::join(sandbox.path(), &central, "LYN", central.address);
-    fill(settings(&branch.data()), u64::from(TICKETS)).await;
+    fill(settings(&branch.data()), 0..u64::from(TICKETS)).await;
     central.start();
     let before = bare_inserts(sandbox.path(), TICKETS);
     let started = Instant::now();

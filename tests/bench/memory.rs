@@ -30,7 +30,7 @@ pub async fn measure(report: &mut Report) {
     branch.stop();
 
     eprintln!("memory: filling a journal with {BACKLOG} tickets");
-    fill(settings(&branch.data()), BACKLOG).await;
+    fill(settings(&branch.data()), 0..BACKLOG).await;
     let size = std::fs::metadata(branch.journal()).map_or(0, |facts| facts.len());
     eprintln!("memory: draining a journal of {:.0} MiB", mib(size));
     branch.start();

@@ -132,13 +132,14 @@ impl Tickets {
     }
 }
 
-/// Fills a journal with `count` tickets, as many filers at once would.
-pub async fn fill(settings: StoreSettings, count: u64) {
+/// Fills a journal with the tickets of these numbers, as many filers at once would. A number that was filed
+/// before is the same ticket again.
+pub async fn fill(settings: StoreSettings, numbers: std::ops::Range<u64>) {
     let store = Store::open(settings, UnixMillis(1_790_000_000_000)).expect("open the store");
     let store = std::sync::Arc::new(store);
     let mut tickets = Tickets::new(7);
     let mut under_way = tokio::task::JoinSet::new();
-    for n in 0..count {
+    for n in numbers {
         let (store, filing) = (store.clone(), tickets.filing(n));
         under_way.spawn(async move { store.save(filing).await.expect("save") });
         if under_way.len() >= 400 {

@@ -41,7 +41,7 @@ pub async fn measure(report: &mut Report) {
         "stated".to_owned(),
     );
     branch.stop();
-    fill(settings(&branch.data()), BACKLOG).await;
+    fill(settings(&branch.data()), 0..BACKLOG).await;
     let before = proxy.stats();
     branch.start();
     branch.wait_drained().await;

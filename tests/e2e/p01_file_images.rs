@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use branchline_agent::chunker::{Chunker, Whole};
 use branchline_agent::store::ChunkBounds;
-use branchline_agent::store::chunks::{CHUNKS_FILE, COMMIT_BYTES, ChunkStore, ChunksError, Taken};
+use branchline_agent::store::chunks::{CHUNKS_FILE, ChunkStore, ChunksError, Taken};
 use branchline_protocol::frame::Encoding;
 use branchline_protocol::id::FileId;
 use harness::crash_vfs::{CrashImage, IoLog, Recording};
@@ -21,6 +21,8 @@ const PAGES_TRIED: usize = 24;
 /// Larger than the page cache, so that its commit spills.
 const LARGE: usize = 7 << 20;
 const SMALL: usize = 300_000;
+/// More than a commit of the agent's, so that it spills.
+const IN_ONE_COMMIT: usize = 8 << 20;
 
 fn bounds() -> ChunkBounds {
     ChunkBounds {
@@ -47,7 +49,7 @@ fn content(n: u8, bytes: usize) -> Vec<u8> {
 async fn take(store: &ChunkStore, bytes: &[u8]) -> Result<(Taken, Whole), ChunksError> {
     let taken = store.begin().await?;
     let (mut chunker, mut finished, mut from) = (Chunker::new(), Vec::new(), 0);
-    for piece in bytes.chunks(COMMIT_BYTES) {
+    for piece in bytes.chunks(IN_ONE_COMMIT) {
         chunker.push(piece, &mut finished);
         let batch = std::mem::take(&mut finished);
         let next = from + u32::try_from(batch.len()).unwrap();

@@ -280,9 +280,7 @@ impl FileIntake {
     /// Cuts, names and keeps what comes; one commit is under way while the next is being filled.
     async fn keep(&self, taken: Taken, waiting: mpsc::Receiver<Bytes>) -> Result<Whole, TakeError> {
         let (mut cut, whole) = cut_apart(waiting)?;
-        // Files taken in at once share the memory.
-        let most_bytes = COMMIT_BYTES / lock(&self.board).taking.len().max(1);
-        let mut commits = Commits::new(self.store.clone(), taken, most_bytes);
+        let mut commits = Commits::new(self.store.clone(), taken);
         while let Some(finished) = cut.recv().await {
             commits.fill(finished).await?;
         }
@@ -371,19 +369,17 @@ struct Commits {
     from: u32,
     batch: Vec<FinishedChunk>,
     bytes: usize,
-    most_bytes: usize,
     under_way: JoinSet<Result<(), ChunksError>>,
 }
 
 impl Commits {
-    fn new(store: Arc<Store>, taken: Taken, most_bytes: usize) -> Self {
+    fn new(store: Arc<Store>, taken: Taken) -> Self {
         Self {
             store,
             taken,
             from: 0,
             batch: Vec::new(),
             bytes: 0,
-            most_bytes,
             under_way: JoinSet::new(),
         }
     }
@@ -392,7 +388,7 @@ impl Commits {
         for chunk in finished {
             self.bytes += chunk.stored.len();
             self.batch.push(chunk);
-            if self.bytes >= self.most_bytes {
+            if self.bytes >= COMMIT_BYTES {
                 self.begin().await?;
             }
         }
