@@ -28,7 +28,7 @@ const AVERAGE: usize = limits::CHUNK_AVERAGE_BYTES as usize;
 const MOST: usize = limits::CHUNK_MOST_BYTES as usize;
 
 /// Bytes that are allocated at a time.
-const BLOCK_BYTES: usize = 2 * 1024 * 1024;
+const BLOCK_BYTES: usize = 1024 * 1024;
 
 /// A chunk, ready to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]

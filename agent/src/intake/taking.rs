@@ -40,7 +40,7 @@ const STALL: Duration = Duration::from_secs(60);
 /// Pieces that wait between the source and the chunker.
 const PIECES_WAITING: usize = 2;
 /// Bytes of chunks that the chunker hands on at a time.
-const HANDED_ON_BYTES: usize = 1024 * 1024;
+const HANDED_ON_BYTES: usize = 512 * 1024;
 
 /// Why a file was not taken in.
 #[derive(Debug, thiserror::Error)]

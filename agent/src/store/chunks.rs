@@ -49,9 +49,9 @@ pub use taking::Taken;
 
 /// The file in the data folder.
 pub const CHUNKS_FILE: &str = "chunks.db";
-/// Bytes of chunks in one commit where nobody files: a few milliseconds of a disk's time. With 8 MiB the agent
-/// had taken 85 MiB of memory at most.
-pub const COMMIT_BYTES: usize = 3 * 1024 * 1024;
+/// Bytes of chunks in one commit where nobody files: a few milliseconds of a disk's time. More
+/// costs memory several times over: one commit is cut while another is filled and a third one written.
+pub const COMMIT_BYTES: usize = 2 * 1024 * 1024;
 /// A chunk of 64 KiB takes four pages and a bit; measured against 4, 8 and 32 KiB.
 const PAGE_BYTES: u32 = 16 * 1024;
 /// What a commit adds beyond this goes into the file before it, behind a synced rollback journal.

@@ -79,7 +79,7 @@ pub struct FileFacts {
 }
 
 /// Bytes in one commit while people file.
-const BESIDE_FILINGS_BYTES: usize = 512 * 1024;
+const BESIDE_FILINGS_BYTES: usize = 256 * 1024;
 
 /// How many of these chunks have no more than so many bytes, and at least one.
 fn count_within(chunks: &[FinishedChunk], most: usize) -> usize {
