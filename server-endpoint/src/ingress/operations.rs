@@ -54,7 +54,10 @@ async fn take(ingress: &Arc<Ingress>, parts: &Parts, body: &mut Body) -> Result<
     answer::json(headers, &reply)
 }
 
-async fn append_and_tell(ingress: &Ingress, append: Append) -> Result<Appended, Refusal> {
+pub(super) async fn append_and_tell(
+    ingress: &Ingress,
+    append: Append,
+) -> Result<Appended, Refusal> {
     let at_work = ingress.control.begin();
     let appended = ingress.ledger.append(append).await?;
     drop(at_work);

@@ -1,17 +1,24 @@
 //! The ingress on a real socket, attacked with raw bytes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use branchline_protocol::enrolment::Secret;
 use branchline_protocol::exchange::{FeedReply, SubmissionHead, SubmissionReply};
 use branchline_protocol::limits::SUBMISSION_BYTES;
 use branchline_protocol::problem::ProblemKind;
+use futures_util::FutureExt;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
+use super::Ingress;
+use super::operations::append_and_tell;
 use crate::ledger::LedgerError;
 use crate::ledger::sqlite::SqliteLedger;
 use crate::server::{ServeError, Server};
 use crate::testing::{TestAgent, unknown_kind};
-use central::{Answer, Central, Request, small_bounds};
+use crate::vault::FsVault;
+use central::{Answer, Central, Request, open_door, small_bounds};
 use faulty::FaultyLedger;
 
 mod bounds;
@@ -65,6 +72,30 @@ async fn a_submission_is_held_and_answered_packed_or_not() {
     let reply: SubmissionReply = serde_json::from_slice(&unpacked).unwrap();
     assert_eq!(reply.head, agent.position(4));
     assert_eq!((reply.verdicts.len(), reply.news.feed.len()), (1, 1));
+}
+
+/// What the read model waits for, which would see it a second later by itself.
+#[tokio::test]
+async fn what_a_branch_files_is_told_at_once_and_a_repeat_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Arc::new(SqliteLedger::open(&folder.path().join("ledger.db")).unwrap());
+    let mut agent = TestAgent::register(ledger.as_ref(), "LYN").await;
+    agent.file(&["a"], 1);
+    let vault = Arc::new(FsVault::new(folder.path().join("vault"), 0));
+    let stopping = CancellationToken::new();
+    let ingress = Ingress::new(ledger, vault, open_door(), small_bounds(), stopping);
+    let bell = Arc::new(Notify::new());
+    ingress.tell(bell.clone());
+    let rang = || bell.notified().now_or_never().is_some();
+    assert!(!rang());
+    append_and_tell(&ingress, agent.submission(0, 1))
+        .await
+        .unwrap();
+    assert!(rang());
+    append_and_tell(&ingress, agent.submission(0, 1))
+        .await
+        .unwrap();
+    assert!(!rang());
 }
 
 #[tokio::test]
