@@ -184,29 +184,35 @@ function Files({ files }: { files: FileView[] }) {
     <section aria-labelledby="files">
       <h2 id="files">{words.files}</h2>
       <ul className="file-list">
-        {files.map((file) => {
-          const [tone, icon] = MARKS[file.mood];
-          return (
-            <li key={file.id}>
-              <Icon name="file" />
-              <span className="name">{file.name}</span>
-              <span className="soft small nowrap">{file.size}</span>
-              <Mark tone={tone} icon={icon}>
-                {file.standing}
-              </Mark>
-              {file.percent !== null && (
-                <progress max={100} value={file.percent} aria-label={words.progress(file.name)} />
-              )}
-              {file.trouble && (
-                <p className="fault">
-                  {file.trouble.what} {file.trouble.todo}
-                </p>
-              )}
-            </li>
-          );
-        })}
+        {files.map((file) => (
+          <li key={file.id}>
+            <FileFacts file={file} />
+            {file.percent !== null && (
+              <progress max={100} value={file.percent} aria-label={words.progress(file.name)} />
+            )}
+            {file.trouble && (
+              <p className="fault">
+                {file.trouble.what} {file.trouble.todo}
+              </p>
+            )}
+          </li>
+        ))}
       </ul>
     </section>
+  );
+}
+
+function FileFacts({ file }: { file: Pick<FileView, "name" | "size" | "mood" | "standing"> }) {
+  const [tone, icon] = MARKS[file.mood];
+  return (
+    <>
+      <Icon name="file" />
+      <span className="name">{file.name}</span>
+      <span className="soft small nowrap">{file.size}</span>
+      <Mark tone={tone} icon={icon}>
+        {file.standing}
+      </Mark>
+    </>
   );
 }
 
@@ -244,7 +250,6 @@ function Given({ file }: { file: GivenFileView }) {
   const words = useWords();
   const [kept, setKept] = useState<FileKept | null>(null);
   const [busy, setBusy] = useState(false);
-  const [tone, icon] = MARKS[file.mood];
   const save = async () => {
     if (busy) return;
     setBusy(true);
@@ -259,12 +264,7 @@ function Given({ file }: { file: GivenFileView }) {
   };
   return (
     <li>
-      <Icon name="file" />
-      <span className="name">{file.name}</span>
-      <span className="soft small nowrap">{file.size}</span>
-      <Mark tone={tone} icon={icon}>
-        {file.standing}
-      </Mark>
+      <FileFacts file={file} />
       {file.here && (
         <button
           type="button"
