@@ -9,12 +9,13 @@ CONSOLE := server-endpoint/console
 CLIENT := desktop/ui
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help demo test bench lint deny advisories packages package-tools tools webkit console node console-packages client client-packages chromium screen
+.PHONY: help demo test test-windows bench lint deny advisories packages package-tools tools webkit console node console-packages client client-packages chromium screen
 
 help:
 	@echo "make demo    the main job on real processes, told in a few lines (ONCE=1 ends by itself); opens the"
 	@echo "             desktop client where there is a screen (DESKTOP=1 makes one with Xvfb)"
 	@echo "make test    all tests"
+	@echo "make test-windows  the agent's tests, built for Windows, under Wine"
 	@echo "make console the web page for central support, which the server embeds"
 	@echo "make client  the pages in the desktop client's window"
 	@echo "make bench   speed, memory and bytes on the wire, each beside a baseline of the same run"
@@ -97,6 +98,10 @@ test: tools webkit console client chromium screen package-tools
 	cd $(CONSOLE) && npm run --silent test
 	cd $(CLIENT) && npm run --silent test && npm run --silent accessible
 	$(CARGO) test --locked --workspace
+
+# The agent's own tests, built for Windows and run under Wine: ten minutes the first time.
+test-windows: tools
+	packaging/windows/cargo.sh test --locked -p branchline-agent -p branchline-agent-api -p branchline-durable-sqlite -p branchline-protocol
 
 bench: tools webkit console client
 	$(CARGO) build --locked --quiet --release -p branchline-agent -p branchline-server -p branchline-desktop -p branchline-tests --bins

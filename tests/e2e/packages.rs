@@ -1,4 +1,4 @@
-//! What IT does with packages, on a Debian 12 machine with a real systemd: silent roll-out with a token,
+//! What IT does with packages, on Debian machines (12, and the newer 13) with a real systemd: silent roll-out with a token,
 //! filing by an ordinary user, upgrade with a full queue, removal, purge. The packages are those that
 //! `packaging/deb/build.sh` builds, around the programs that these tests were built with.
 
@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use harness::debian::program;
-use harness::debian_machine::DebianMachine;
+use harness::debian::{as_root, program};
+use harness::debian_machine::{DebianMachine, system_without_mirror};
 use harness::processes::{sandbox, succeeded, text};
 use harness::programs::binary;
 use harness::waiting::wait_for;
@@ -278,6 +278,71 @@ fn packages_are_clean_and_two_builds_are_the_same() {
         let same = std::fs::read(&first).expect("read") == std::fs::read(second).expect("read");
         assert!(same, "two builds of {} differ", first.display());
     }
+}
+
+#[test]
+fn piuparts_finds_nothing_that_a_purge_leaves() {
+    let piuparts = program(&["/usr/sbin/piuparts"], "piuparts");
+    let folder = sandbox();
+    let system = system_without_mirror(folder.path());
+    let log = folder.path().join("log");
+    let tried = as_root(&piuparts.to_string_lossy())
+        .args(["--no-eatmydata", "-d", "bookworm", "--keep-sources-list"])
+        .arg("--fail-on-broken-symlinks")
+        .args([Path::new("--existing-chroot"), &system])
+        .args([Path::new("--log-file"), &log])
+        .args([
+            package("agent", VERSIONS[0]),
+            package("server", VERSIONS[0]),
+        ])
+        .env("TMPDIR", folder.path())
+        .output()
+        .expect("run piuparts");
+    let said = std::fs::read_to_string(&log).unwrap_or_default();
+    let faults: Vec<&str> = said
+        .lines()
+        .filter(|line| line.contains("ERROR:") || line.contains("WARN"))
+        .collect();
+    assert!(
+        tried.status.success(),
+        "{faults:#?} {}",
+        text(&tried.stderr)
+    );
+    assert!(said.contains("PASS: Installation and purging test"));
+}
+
+/// Debian 13 has another systemd, debconf and C library.
+#[test]
+fn a_newer_debian_takes_the_same_packages() {
+    let Some(machine) = DebianMachine::start_newer() else {
+        return;
+    };
+    let release = machine.shell("cat /etc/debian_version");
+    assert!(release.starts_with("13"), "{release}");
+    central(&machine);
+    rolled_out(&machine);
+    machine.shell("useradd marie; systemctl stop branchline-server");
+    file_as_marie(&machine, "one");
+    install(&machine, "agent", VERSIONS[1]);
+    file_as_marie(&machine, "two");
+    for unit in ["branchline-agent", "branchline-server"] {
+        machine.shell(&format!(
+            "systemd-analyze security --no-pager --threshold=20 {unit}"
+        ));
+    }
+    machine.shell("systemctl start branchline-server");
+    wait_for("both at central", || {
+        let mut there = subjects(&machine);
+        there.sort();
+        (there == ["one", "two"]).then_some(())
+    });
+    machine.shell("apt-get remove -y branchline-agent branchline-server");
+    machine.shell("test -e /var/lib/branchline-agent/journal.db");
+    machine.shell("! systemctl is-active branchline-agent.socket branchline-agent.service");
+    let answers = "branchline-agent branchline-agent/purge-data boolean true\n";
+    succeeded(&machine.run_with_input(&["debconf-set-selections"], answers.as_bytes()));
+    machine.shell("apt-get purge -y branchline-agent");
+    machine.shell("! test -e /var/lib/branchline-agent");
 }
 
 /// What the client's window is made of; Debian's own words for it are the package's.

@@ -1,4 +1,4 @@
-//! A Debian 12 machine in namespaces of its own, with a real systemd as its first process: what packages
+//! A Debian machine in namespaces of its own, with a real systemd as its first process: what packages
 //! are installed on. Its disk is an overlay over a system that debootstrap made once and that no test
 //! changes; its network is a loopback alone.
 //!
@@ -19,8 +19,24 @@ use crate::waiting::wait_for;
 
 /// What the machine has besides Debian's smallest set.
 const PACKAGES: &str = "systemd,systemd-sysv,debconf,adduser";
+/// Debian 12.
+const STABLE: Release = Release {
+    suite: "bookworm",
+    folder: "debian-12",
+};
+/// Debian 13.
+const NEWER: Release = Release {
+    suite: "trixie",
+    folder: "debian-13",
+};
 /// Where a mirror is, unless the machine's own lists name one.
 const MIRROR: &str = "http://deb.debian.org/debian";
+
+struct Release {
+    suite: &'static str,
+    /// In the cache.
+    folder: &'static str,
+}
 
 /// The machine; it ends when this is dropped.
 pub struct DebianMachine {
@@ -71,9 +87,20 @@ exec setpriv --pdeathsig KILL unshare --cgroup --mount --pid --fork --uts --ipc 
 "#;
 
 impl DebianMachine {
-    /// Starts one and waits until systemd says that it runs.
+    /// Starts one of Debian 12 and waits until systemd says that it runs.
     pub fn start() -> Self {
-        Self::start_over(&base())
+        Self::start_over(&base(&STABLE).unwrap_or_else(|fault| panic!("{fault}")))
+    }
+
+    /// Starts one of Debian 13; none where its packages cannot be fetched from here, which is said.
+    pub fn start_newer() -> Option<Self> {
+        match base(&NEWER) {
+            Ok(base) => Some(Self::start_over(&base)),
+            Err(fault) => {
+                let _ = writeln!(std::io::stderr(), "not tried on Debian 13: {fault}");
+                None
+            }
+        }
     }
 
     /// Starts one on which apt finds these packages, with all that they need, without a network: they were
@@ -231,48 +258,71 @@ fn first_below(outer: u32) -> Option<u32> {
     None
 }
 
-/// The system under the overlay, made once a machine.
-fn base() -> PathBuf {
+/// The system under the overlay, made once a machine; why not, where it cannot be made.
+fn base(release: &Release) -> Result<PathBuf, String> {
     static MAKING: Mutex<()> = Mutex::new(());
     let _turn = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-    let folder = cache.expect("HOME is set").join("branchline/debian-12");
+    let folder = cache
+        .expect("HOME is set")
+        .join("branchline")
+        .join(release.folder);
+    let system = folder.join("system");
     if folder.join("made").exists() {
-        return folder.join("system");
+        return Ok(system);
     }
     let debootstrap = program(&["/usr/sbin/debootstrap"], "debootstrap");
     let _ = writeln!(
         std::io::stderr(),
-        "making a Debian 12 system in {}, for tests of packages (a minute)",
+        "making a Debian system ({}) in {}, for tests of packages (a minute)",
+        release.suite,
         folder.display()
     );
     let _ = as_root("rm").arg("-rf").arg(&folder).status();
     std::fs::create_dir_all(&folder).expect("make the cache's folder");
     let made = as_root(&debootstrap.to_string_lossy())
-        .args([
-            "--variant=minbase",
-            &format!("--include={PACKAGES}"),
-            "bookworm",
-        ])
-        .arg(folder.join("system"))
+        .args(["--variant=minbase", &format!("--include={PACKAGES}")])
+        .arg(release.suite)
+        .arg(&system)
         .arg(mirror())
         .output()
         .expect("run debootstrap");
-    assert!(
-        made.status.success(),
-        "debootstrap: {}{}",
-        text(&made.stdout),
-        text(&made.stderr)
-    );
+    if !made.status.success() {
+        let said = text(&made.stdout) + &text(&made.stderr);
+        return Err(format!("debootstrap: {said}"));
+    }
+    // It shares this machine's kernel, and cannot load what that lacks.
+    let masked = as_root("ln")
+        .args(["-sf", "/dev/null"])
+        .arg(system.join("etc/systemd/system/systemd-modules-load.service"))
+        .status();
+    assert!(masked.expect("run ln").success());
     std::fs::write(folder.join("made"), "").expect("mark it as made");
-    folder.join("system")
+    Ok(system)
+}
+
+/// A copy of Debian 12's smallest system in this folder, whose apt knows of no mirror.
+pub fn system_without_mirror(folder: &Path) -> PathBuf {
+    let from = base(&STABLE).unwrap_or_else(|fault| panic!("{fault}"));
+    let system = folder.join("system");
+    let copied = as_root("cp")
+        .args(["-a", "--reflink=auto"])
+        .args([&from, &system])
+        .status();
+    assert!(copied.expect("run cp").success());
+    let emptied = as_root("truncate")
+        .args(["-s", "0"])
+        .arg(system.join("etc/apt/sources.list"))
+        .status();
+    assert!(emptied.expect("run truncate").success());
+    system
 }
 
 /// The same system with packages in apt's archive, made once for each set of them.
 fn base_with_archive_of(packages: &[&str]) -> PathBuf {
     static MAKING: Mutex<()> = Mutex::new(());
-    let plain = base();
+    let plain = base(&STABLE).unwrap_or_else(|fault| panic!("{fault}"));
     let _turn = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let name = format!("debian-12-{}", packages.join("-"));
     let folder = plain.parent().expect("a folder").with_file_name(name);
