@@ -33,9 +33,9 @@ if wanted rpm; then
 fi
 if wanted msi; then
   echo "building the agent for Windows"
-  RUSTFLAGS='' packaging/windows/build.sh "$out"
+  packaging/windows/build.sh "$out"
   echo "building the desktop client for Windows"
-  RUSTFLAGS='' packaging/windows/build.sh "$out" --name desktop
+  packaging/windows/build.sh "$out" --name desktop
   command -v zip >/dev/null || {
     echo "installing zip"
     $([ "$(id -u)" = 0 ] || echo sudo) apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends zip

@@ -34,7 +34,9 @@ if ! [ -e "$cache/made" ]; then
   touch "$cache/made"
 fi
 
-export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUSTFLAGS="--sysroot $cache/sysroot"
+# Where RUSTFLAGS is set, cargo looks at nothing else.
+export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUSTFLAGS="--sysroot $cache/sysroot${RUSTFLAGS:+ $RUSTFLAGS}"
+unset RUSTFLAGS
 export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER="$here/wine.sh"
 # Two compilers do not share a folder.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$here/../../target}/windows"
