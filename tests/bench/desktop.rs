@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use harness::debian::{as_root, program};
 use harness::desktop::{Group, Screen};
-use harness::processes::{Branch, Central, binary, sandbox, succeeded};
+use harness::processes::{Branch, Central, binary, sandbox};
 
+use crate::packages::{bytes, deb};
 use crate::report::{Report, at_most, mib, percentile, verdict};
 
 const STARTS: usize = 5;
@@ -70,8 +71,8 @@ pub async fn measure(report: &mut Report) {
         format!("{:.0} MiB the browser's", mib(memory_of_others)),
         format!("{:.2} ×", mib(memory) / mib(memory_of_others)),
     );
-    let size = own_package(sandbox.path());
-    let compared = packages(&["epiphany-browser", "epiphany-browser-data"]);
+    let size = bytes(&deb(&sandbox.path().join("packages"), "desktop"));
+    let compared = packages_of_debian(&["epiphany-browser", "epiphany-browser-data"]);
     report.row(
         "package size",
         format!("{:.1} MiB", mib(size)),
@@ -180,30 +181,8 @@ fn proportional(pid: u32) -> u64 {
     kib.unwrap_or(0) * 1024
 }
 
-/// Bytes of the client's deb, around the program that is measured.
-fn own_package(folder: &Path) -> u64 {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let program = binary("branchline-desktop");
-    let profile = program.parent().expect("a folder");
-    let name = match profile.file_name().and_then(|name| name.to_str()) {
-        Some("debug") => "dev",
-        _ => "release",
-    };
-    let built = Command::new(root.join("packaging/deb/build.sh"))
-        .arg(folder.join("packages"))
-        .args(["--profile", name, "desktop"])
-        .env("CARGO_TARGET_DIR", profile.parent().expect("a folder"))
-        .output();
-    succeeded(&built.expect("run build.sh"));
-    let made = std::fs::read_dir(folder.join("packages")).expect("read the folder");
-    made.flatten()
-        .filter_map(|entry| entry.metadata().ok())
-        .map(|facts| facts.len())
-        .sum()
-}
-
 /// Bytes of these packages of Debian; 0 where apt has no lists.
-fn packages(names: &[&str]) -> u64 {
+fn packages_of_debian(names: &[&str]) -> u64 {
     let asked = Command::new("apt-cache")
         .args(["show", "--no-all-versions"])
         .args(names)

@@ -2,7 +2,7 @@
 //! because machines are shared and noisy. Prints a table; asserts nothing.
 //!
 //! `make bench BENCH=filing` runs one part: filing, draining, memory, wire, intake, upload, wan,
-//! identity, desk, desktop.
+//! identity, desk, desktop, packages.
 
 mod baseline;
 mod desk;
@@ -13,6 +13,7 @@ mod identity;
 mod intake;
 mod linkemu;
 mod memory;
+mod packages;
 mod report;
 mod tickets;
 mod upload;
@@ -61,6 +62,9 @@ async fn main() {
     }
     if wants("desktop") {
         desktop::measure(&mut report).await;
+    }
+    if wants("packages") {
+        packages::measure(&mut report);
     }
     report.print();
 }

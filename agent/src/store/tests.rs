@@ -1,7 +1,6 @@
 //! Files in the store: in once, out proven, gone when nobody needs them, and never in the way of tickets.
 
-#[cfg(unix)]
-use std::os::unix::fs::FileExt;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -425,8 +424,7 @@ async fn a_decayed_chunk_is_never_given_out_and_another_copy_heals_it() {
         .windows(64)
         .position(|window| window == &decayed[150_000..150_064])
         .unwrap();
-    let file = std::fs::File::options().write(true).open(&path).unwrap();
-    file.write_at(&[stored[place] ^ 1], place as u64).unwrap();
+    overwrite(&path, place as u64, &[stored[place] ^ 1]);
 
     let store = open(folder.path(), ROOMY);
     assert_eq!(to_send(&store).await.len(), 2);
@@ -444,6 +442,13 @@ async fn a_decayed_chunk_is_never_given_out_and_another_copy_heals_it() {
     assert_eq!(to_send(&store).await.len(), 3);
 }
 
+/// What a disk that decays does to a file.
+fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
+    let mut file = std::fs::File::options().write(true).open(path).unwrap();
+    file.seek(SeekFrom::Start(at)).unwrap();
+    file.write_all(bytes).unwrap();
+}
+
 #[tokio::test]
 async fn a_damaged_file_of_chunks_is_set_aside_and_everything_goes_on() {
     let folder = tempfile::tempdir().unwrap();
@@ -456,9 +461,8 @@ async fn a_damaged_file_of_chunks_is_set_aside_and_everything_goes_on() {
             attach(&store, n, &filed, &noise(n, 400_000)).await.unwrap();
             acknowledge(&store).await;
         }
-        let file = std::fs::File::options().write(true).open(&path).unwrap();
         let from = if damage == "no database" { 0 } else { 16_384 };
-        file.write_at(&vec![0xee; 200_000], from).unwrap();
+        overwrite(&path, from, &vec![0xee; 200_000]);
         let store = open(folder.path(), ROOMY);
         let filed = ticket(&store, fastrand::u64(1_000..)).await;
         let n = fastrand::u64(1_000..);
