@@ -297,7 +297,8 @@ fn append(part: &Path, have: u64, bytes: &[u8]) -> io::Result<u64> {
 /// Proves the whole, and gives it its name. What is not the file is thrown away.
 fn finish(part: &PathBuf, whole: &PathBuf, root: Digest) -> Result<(), Failed> {
     let lies = if whole.exists() { whole } else { part };
-    let mut file = File::open(lies)?;
+    // Windows syncs only what may be written.
+    let mut file = File::options().read(true).write(true).open(lies)?;
     let mut hasher = blake3::Hasher::new();
     io::copy(&mut file, &mut hasher)?;
     if *hasher.finalize().as_bytes() != root.0 {
@@ -306,6 +307,7 @@ fn finish(part: &PathBuf, whole: &PathBuf, root: Digest) -> Result<(), Failed> {
         return Err(Failed::NotTheFile);
     }
     file.sync_all()?;
+    drop(file);
     if lies == part {
         std::fs::rename(part, whole)?;
     }

@@ -178,6 +178,10 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(
+        windows,
+        ignore = "Wine keeps the name of a folder that was removed while it is open"
+    )]
     fn a_folder_that_is_replaced_is_noticed_and_the_agents_own_is_refused() {
         let top = tempfile::tempdir().unwrap();
         let (path, own) = (top.path().join("in"), top.path().join("own"));
