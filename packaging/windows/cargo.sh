@@ -38,8 +38,6 @@ fi
 export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUSTFLAGS="--sysroot $cache/sysroot${RUSTFLAGS:+ $RUSTFLAGS}"
 unset RUSTFLAGS
 export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER="$here/wine.sh"
-# The standard library as it is built above holds nothing that could be optimized across it.
-export CARGO_PROFILE_RELEASE_LTO=false
 # Two compilers do not share a folder.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$here/../../target}/windows"
 command=$1; shift

@@ -32,7 +32,7 @@ pub fn measure(report: &mut Report) {
     let machine = DebianMachine::start();
     machine.copy_in(&own, "/tmp/own.deb");
     machine.copy_in(&bare, "/tmp/bare.deb");
-    let mut time = |line: &str, purge: &str| -> Duration {
+    let time = |line: &str, purge: &str| -> Duration {
         let started = Instant::now();
         machine.shell(line);
         let took = started.elapsed();
