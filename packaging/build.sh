@@ -51,6 +51,7 @@ if wanted sbom; then
     find . -path ./target -prune -o -name "branchline-$name.cdx.json" -print | while read -r bill; do
       [ "$bill" = "./$folder/branchline-$name.cdx.json" ] && mv "$bill" "$out/branchline-$name-$version.cdx.json" || rm "$bill"
     done
+    sed -i "s#file://$PWD#file:///branchline#g" "$out/branchline-$name-$version.cdx.json"
   done
 fi
 (cd "$out" && sha256sum ./* | sed 's# \./# #' > SHA256SUMS)
