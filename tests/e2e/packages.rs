@@ -1,6 +1,6 @@
-//! What IT does with packages, on Debian machines (12, and the newer 13) with a real systemd: silent roll-out with a token,
-//! filing by an ordinary user, upgrade with a full queue, removal, purge. The packages are those that
-//! `packaging/deb/build.sh` builds, around the programs that these tests were built with.
+//! What IT does with packages, on Debian machines (12, and the newer 13) with a real systemd: silent roll-out
+//! with a token, filing by an ordinary user, upgrade with a full queue, removal, purge. The packages are those
+//! that `packaging/deb/build.sh` builds, around the programs that these tests were built with.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
