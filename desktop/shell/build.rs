@@ -29,6 +29,7 @@ fn main() -> io::Result<()> {
         "form",
         "hand_in",
         "paste",
+        "paste_picture",
         "pick_files",
         "remove_file",
         "save_given",

@@ -1,6 +1,8 @@
 //! The desktop client's real window over a real agent, a real central and a real scanner, on a screen of its
 //! own: what an employee sees while central and the agent go and come (P1, P2, P10).
 
+mod by_hand;
+
 use std::path::Path;
 
 use branchline_agent_api::{Client, FileTicket};
@@ -245,7 +247,7 @@ fn refused(said: &FileKept) -> String {
     }
 }
 
-/// The picker is the system's own and cannot be driven: what stands behind it, with a real agent.
+/// What stands behind the picker, with a real agent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn desktop_p4_a_file_of_an_answer_is_whole_where_it_is_wanted_or_not_there() {
     let sandbox = sandbox();

@@ -1,5 +1,5 @@
-//! Programs of Debian's packages that tests run as they are: installed when the machine lacks them (and may
-//! install them), which is said.
+//! Programs of Debian's packages, and of crates.io, that tests run as they are: installed when the machine lacks
+//! them (and may install them), which is said.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -29,6 +29,35 @@ pub fn program(places: &[&str], package: &str) -> PathBuf {
     found(places).unwrap_or_else(|| {
         panic!(
             "install {package} by hand; apt-get said: {}",
+            String::from_utf8_lossy(&output.stderr)
+        )
+    })
+}
+
+/// A program of crates.io at this version, or another that is here already; cargo installs it where it is not.
+pub fn cargo_program(name: &str, version: &str) -> PathBuf {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&folders);
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let own = home.map(|home| home.join("bin"));
+    let places: Vec<PathBuf> = folders.chain(own).map(|folder| folder.join(name)).collect();
+    let here = || places.iter().find(|place| place.exists()).cloned();
+    let _turn = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(found) = here() {
+        return found;
+    }
+    let _ = writeln!(
+        std::io::stderr(),
+        "{name} is missing: cargo installs it (a minute)"
+    );
+    let output = Command::new("cargo")
+        .args(["install", "--locked", "--quiet", name, "--version", version])
+        .output()
+        .expect("run cargo");
+    here().unwrap_or_else(|| {
+        panic!(
+            "install {name} by hand; cargo said: {}",
             String::from_utf8_lossy(&output.stderr)
         )
     })

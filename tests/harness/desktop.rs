@@ -1,5 +1,8 @@
-//! The real desktop client on a screen of its own: Xvfb, a D-Bus session and WebKit's driver, all ended with
-//! the test. What is installed for it when it is missing: xvfb, dbus and webkit2gtk-driver.
+//! The real desktop client on a screen of its own: Xvfb, a D-Bus session, tauri-driver and WebKit's driver
+//! behind it, all ended with the test. What is installed for it when it is missing: xvfb, dbus,
+//! webkit2gtk-driver and, from crates.io, tauri-driver.
+
+mod hands;
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -7,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::debian::program;
+use crate::debian::{cargo_program, program};
 use crate::processes::free_address;
 use crate::programs::binary;
 use crate::webdriver::Session;
@@ -38,6 +41,8 @@ impl Drop for Group {
     }
 }
 
+/// The version that the tests were written with.
+const TAURI_DRIVER: &str = "2.0.6";
 /// Width and height in pixels.
 const SCREEN: (usize, usize) = (1280, 900);
 
@@ -140,35 +145,34 @@ impl Screen {
 
     /// Starts the client on this agent's socket.
     pub async fn open(&self, socket: &Path) -> Window {
-        let driver = program(&["/usr/bin/WebKitWebDriver"], "webkit2gtk-driver");
-        let address = free_address();
+        let native = program(&["/usr/bin/WebKitWebDriver"], "webkit2gtk-driver");
+        let (address, behind) = (free_address(), free_address());
         let log = std::fs::File::create(self.folder.join("client.log")).expect("a file");
-        let mut command = self.command(&driver);
+        let mut command = self.command(&cargo_program("tauri-driver", TAURI_DRIVER));
         command
-            .args([
-                "--host=127.0.0.1".to_owned(),
-                format!("--port={}", address.port()),
-            ])
+            .arg("--native-driver")
+            .arg(native)
+            .args(["--port".to_owned(), address.port().to_string()])
+            .args(["--native-port".to_owned(), behind.port().to_string()])
             .env("BRANCHLINE_SOCKET", socket)
-            .env("TAURI_AUTOMATION", "true")
-            .env("TAURI_WEBVIEW_AUTOMATION", "true")
             .stdout(log.try_clone().expect("a handle"))
             .stderr(log);
         let group = Group::start(&mut command);
-        let program = binary("branchline-desktop").display().to_string();
+        for address in [address, behind] {
+            listening(address).await;
+        }
         Window {
-            session: listening(address, &program).await,
+            session: Session::begin(address, &binary("branchline-desktop")).await,
             _group: group,
         }
     }
 }
 
-async fn listening(address: SocketAddr, program: &str) -> Session {
-    crate::waiting::wait_until("WebKit's driver to listen", || async {
+async fn listening(address: SocketAddr) {
+    crate::waiting::wait_until("the window's drivers to listen", || async {
         tokio::net::TcpStream::connect(address).await.ok()
     })
     .await;
-    Session::begin(address, program, &[]).await
 }
 
 /// The client's window. Dropping it is SIGKILL for the client and all of its processes.

@@ -1,7 +1,8 @@
-//! A window driven from outside: the few calls of W3C WebDriver that the tests need, spoken to WebKit's own
-//! driver (Debian's webkit2gtk-driver). tauri-driver would stand between and only rename a capability.
+//! A window driven from outside: the few calls of W3C WebDriver that the tests need, spoken to tauri-driver,
+//! which has WebKit's own driver (Debian's webkit2gtk-driver) behind it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ pub struct Element(String);
 
 impl Session {
     /// Starts the program and takes hold of its window.
-    pub async fn begin(driver: SocketAddr, program: &str, args: &[String]) -> Self {
+    pub async fn begin(driver: SocketAddr, program: &Path) -> Self {
         // No TLS is spoken here; the HTTP client wants to know which one it would be.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
@@ -33,9 +34,9 @@ impl Session {
             .build()
             .expect("make an HTTP client");
         let wish = json!({ "capabilities": { "alwaysMatch": {
-            "webkitgtk:browserOptions": { "binary": program, "args": args },
+            "tauri:options": { "application": program },
         }}});
-        let made = wait_until("WebKit's driver to start the client", || async {
+        let made = wait_until("tauri-driver to start the client", || async {
             let answer = http
                 .post(format!("http://{driver}/session"))
                 .json(&wish)

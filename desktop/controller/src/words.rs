@@ -159,6 +159,7 @@ pub struct Words {
     pub place_wrong: Fault,
     pub place_fault: Fault,
     pub save_as: &'static str,
+    pub add_files: &'static str,
 
     pub told_answer: &'static str,
     pub told_asked: &'static str,

@@ -27,6 +27,7 @@ pub(crate) fn all() -> impl Fn(Invoke<Wry>) -> bool + Send + Sync + 'static {
         form,
         hand_in,
         paste,
+        paste_picture,
         pick_files,
         remove_file,
         save_given,
@@ -105,9 +106,11 @@ async fn write(desk: Desks<'_>, id: String, text: DraftText) -> Result<DraftView
 async fn pick_files(app: AppHandle, desk: Desks<'_>, id: String) -> Result<DraftView, String> {
     let id = self::id(&id)?;
     let (picked, answer) = tokio::sync::oneshot::channel();
-    picker(&app).pick_files(move |paths| {
-        let _ = picked.send(paths);
-    });
+    picker(&app)
+        .set_title(desk.controller.language().words().add_files)
+        .pick_files(move |paths| {
+            let _ = picked.send(paths);
+        });
     let paths = answer.await.ok().flatten().unwrap_or_default();
     let paths = paths.into_iter().filter_map(|path| path.into_path().ok());
     desk.controller.add_files(id, paths.collect())
@@ -162,6 +165,21 @@ async fn paste(desk: Desks<'_>, request: Request<'_>) -> Result<DraftView, Strin
                 serde_json::from_value(json.clone()).map_err(|fault| fault.to_string())?;
             desk.controller.add_pasted(id, &name, &bytes)
         }
+    }
+}
+
+/// Adds the picture on the clipboard, if there is one: for a window that is not told of it.
+#[tauri::command]
+async fn paste_picture(
+    app: AppHandle,
+    desk: Desks<'_>,
+    id: String,
+    name: String,
+) -> Result<Option<DraftView>, String> {
+    let id = self::id(&id)?;
+    match crate::clipboard::picture(&app).await {
+        Some(png) => desk.controller.add_pasted(id, &name, &png).map(Some),
+        None => Ok(None),
     }
 }
 

@@ -5,6 +5,7 @@
 //! client's own commands and nothing else (`capabilities/main.json`), and names no path.
 #![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
 
+mod clipboard;
 mod commands;
 mod desk;
 mod settings;

@@ -108,9 +108,16 @@ describe("filing", () => {
     const { user, backend } = await form();
     const picture = { name: "image.png", arrayBuffer: async () => new ArrayBuffer(2_000) };
     const pasted = new Event("paste");
-    Object.assign(pasted, { clipboardData: { files: [picture] } });
+    Object.assign(pasted, { clipboardData: { files: [picture], types: ["Files"] } });
     act(() => void window.dispatchEvent(pasted));
     expect(await screen.findByText(/Screenshot .*\.png/)).toBeVisible();
+    // Words are the field's; the program looks itself for a picture of which WebKitGTK says nothing.
+    for (const types of [["text/plain", "text/html"], []]) {
+      const other = new Event("paste");
+      Object.assign(other, { clipboardData: { files: [], types } });
+      act(() => void window.dispatchEvent(other));
+    }
+    await waitFor(() => expect(screen.getAllByText(/Screenshot .*\.png/)).toHaveLength(2));
     const draft = await backend.draft(null);
     const file = { id: "f", name: "dropped.pdf", size: "1 KB", saved: false, percent: null, trouble: null };
     act(() => backend.tell({ kind: "added", draft: { ...draft, files: [file] }, trouble: null }));

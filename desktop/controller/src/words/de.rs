@@ -123,6 +123,7 @@ pub(super) const WORDS: Words = Words {
         "Bitte wählen Sie einen anderen Ort, und sagen Sie der IT Bescheid.",
     ),
     save_as: "Datei speichern unter",
+    add_files: "Dateien hinzufügen",
 
     told_answer: "Die Zentrale hat geantwortet",
     told_asked: "Die Zentrale fragt Sie etwas",

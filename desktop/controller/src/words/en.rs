@@ -120,6 +120,7 @@ pub(super) const WORDS: Words = Words {
         "Please choose another place, and tell IT.",
     ),
     save_as: "Save file as",
+    add_files: "Add files",
 
     told_answer: "Central support has answered",
     told_asked: "Central support asks you something",

@@ -123,6 +123,7 @@ pub(super) const WORDS: Words = Words {
         "Veuillez choisir un autre endroit et prévenir le service informatique.",
     ),
     save_as: "Enregistrer le fichier sous",
+    add_files: "Ajouter des fichiers",
 
     told_answer: "Le siège a répondu",
     told_asked: "Le siège vous pose une question",

@@ -30,6 +30,8 @@ export interface Backend {
   /** Lets the person pick files; the window never names a path. */
   pickFiles(id: string): Promise<DraftView>;
   paste(id: string, name: string, bytes: Uint8Array): Promise<DraftView>;
+  /** Adds a picture that is on the clipboard and that the window was told nothing of; null where there is none. */
+  pastePicture(id: string, name: string): Promise<DraftView | null>;
   removeFile(id: string, file: string): Promise<DraftView>;
   /** Lets the person choose a place for a file that came with an answer, and puts it there. */
   saveGiven(id: string): Promise<FileKept>;

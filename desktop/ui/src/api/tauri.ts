@@ -21,6 +21,7 @@ export const tauri: Backend = {
   // As bytes, not as JSON: a screen has millions of them.
   paste: (id, name, bytes) =>
     invoke("paste", bytes, { headers: { draft: id, name: encodeURIComponent(name) } }),
+  pastePicture: (id, name) => invoke("paste_picture", { id, name }),
   removeFile: (id, file) => invoke("remove_file", { id, file }),
   saveGiven: (id) => invoke("save_given", { id }),
   discard: (id) => invoke("discard", { id }),

@@ -170,6 +170,7 @@ export function mock(state = "connected", count = 5_000): Backend & { tell(told:
     write: async (id, text) => change(id, { text }),
     pickFiles: async (id) => add(id, "delivery-note-2026-11-21.pdf", "248 KB"),
     paste: async (id, name, bytes) => add(id, name, `${Math.ceil(bytes.length / 1_000)} KB`),
+    pastePicture: async (id, name) => add(id, name, "64 KB"),
     removeFile: async (id, file) =>
       change(id, { files: (drafts.get(id)?.files ?? []).filter((known) => known.id !== file) }),
     saveGiven: async () => ({

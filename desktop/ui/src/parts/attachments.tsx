@@ -16,17 +16,23 @@ export function Attachments({ drafting }: { drafting: Drafting }) {
   useEffect(() => {
     if (id === undefined) return;
     const pasted = (event: ClipboardEvent) => {
+      const when = new Date().toLocaleString(document.documentElement.lang).replace(/[/:]/g, "-");
       const files = [...(event.clipboardData?.files ?? [])];
-      if (files.length === 0) return;
-      event.preventDefault();
       const add = async (file: File) => {
-        const when = new Date().toLocaleString(document.documentElement.lang).replace(/[/:]/g, "-");
         const name = file.name && file.name !== "image.png" ? file.name : words.pasted(when);
         take(await backend.paste(id, name, new Uint8Array(await file.arrayBuffer())));
       };
-      void (async () => {
+      const addAll = async () => {
         for (const file of files) await add(file);
-      })().catch((fault) => say(String(fault)));
+      };
+      // WebKitGTK says that something was pasted, and nothing of a picture.
+      const look = async () => {
+        const draft = await backend.pastePicture(id, words.pasted(when));
+        if (draft !== null) take(draft);
+      };
+      if (files.length > 0) event.preventDefault();
+      else if (event.clipboardData?.types.includes("text/plain")) return;
+      (files.length > 0 ? addAll() : look()).catch((fault) => say(String(fault)));
     };
     window.addEventListener("paste", pasted);
     return () => window.removeEventListener("paste", pasted);
