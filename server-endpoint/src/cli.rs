@@ -28,6 +28,7 @@ mod operator;
 mod outbox;
 mod output;
 mod read_model;
+mod ready;
 mod serve;
 mod tickets;
 mod token;
@@ -64,6 +65,8 @@ enum Command {
     Init(init::InitArgs),
     /// Answer agents until SIGTERM or SIGINT
     Serve(serve::ServeArgs),
+    /// Ask the server that runs on this machine whether it takes what branches send
+    Ready(ready::ReadyArgs),
     /// Make branches, and see their agents
     #[command(subcommand)]
     Branch(branch::BranchCommand),
@@ -169,6 +172,7 @@ impl Cli {
         let done = match self.command {
             Command::Init(args) => init::execute(&data_dir, &args),
             Command::Serve(args) => serve::execute(&data_dir, &args),
+            Command::Ready(args) => ready::execute(&data_dir, &args),
             Command::Branch(command) => branch::execute(&data_dir, command),
             Command::Token(command) => token::execute(&data_dir, command),
             Command::Agent(command) => agent::execute(&data_dir, command),

@@ -301,3 +301,28 @@ fn an_agent_that_is_refused_is_shown_with_why_until_it_is_heard() {
     let troubles = refused["troubles"].to_string();
     assert!(troubles.contains("refused"), "{troubles}");
 }
+
+/// What a container's health check asks.
+#[test]
+fn the_server_says_whether_it_takes_what_branches_send() {
+    let sandbox = sandbox();
+    let mut central = Central::init(sandbox.path());
+    let listen = central.address.to_string();
+    let ask = |central: &Central| central.cli(&["ready", "--listen", &listen]);
+    let said = ask(&central);
+    assert_eq!(said.status.code(), Some(75), "{said:?}");
+    assert!(text(&said.stderr).contains("is not ready"), "{said:?}");
+    central.start();
+    assert!(succeeded(&ask(&central)).contains("takes what branches send"));
+
+    // Another central's certificate is no proof, and one that hangs is not waited for.
+    let mut other = Central::init(&sandbox.path().join("other"));
+    other.start();
+    let place = other.address.to_string();
+    let said = central.cli(&["ready", "--listen", &place]);
+    assert_eq!(said.status.code(), Some(75), "{said:?}");
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let place = silent.local_addr().expect("an address").to_string();
+    let said = central.cli(&["ready", "--listen", &place]);
+    assert_eq!(said.status.code(), Some(75), "{said:?}");
+}
