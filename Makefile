@@ -9,7 +9,7 @@ CONSOLE := server-endpoint/console
 CLIENT := desktop/ui
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help demo test test-windows bench lint deny advisories packages package-tools tools webkit console node console-packages client client-packages chromium screen
+.PHONY: help demo test test-windows bench lint deny advisories packages tools webkit console node console-packages client client-packages chromium screen
 
 help:
 	@echo "make demo    the main job on real processes, told in a few lines (ONCE=1 ends by itself); opens the"
@@ -87,14 +87,10 @@ demo: tools webkit console client $(if $(DESKTOP),screen)
 	@$(CARGO) build --locked --quiet -p branchline-agent -p branchline-server -p branchline-desktop -p branchline-tests --bins
 	@ONCE=$(ONCE) $(if $(DESKTOP),DESKTOP=$(DESKTOP)) $(CARGO) run --locked --quiet -p branchline-tests --bin demo
 
-# Tests install packages on a Debian machine in namespaces, and one for Windows under Wine.
-package-tools: tools
-	@command -v cargo-deb >/dev/null || { echo "installing cargo-deb (some minutes)"; $(CARGO) install --locked --quiet cargo-deb; }
-
 packages: tools webkit console client
 	packaging/build.sh
 
-test: tools webkit console client chromium screen package-tools
+test: tools webkit console client chromium screen
 	cd $(CONSOLE) && npm run --silent test
 	cd $(CLIENT) && npm run --silent test && npm run --silent accessible
 	$(CARGO) test --locked --workspace

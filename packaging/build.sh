@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 out=$PWD/dist
 without=" ${WITHOUT:-} "
 wanted() { case "$without" in *" $1 "*) return 1 ;; esac; }
-tool() { command -v "$1" >/dev/null || { echo "installing $1 (some minutes)"; cargo install --locked --quiet "$1"; }; }
+tool() { command -v "$1" >/dev/null || { echo "installing $1 (some minutes)"; cargo install --locked --quiet "$1" --version "$2"; }; }
 
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -1)
 commit=$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
@@ -18,18 +18,14 @@ export BRANCHLINE_VERSION="$version (commit $commit, $day)"
 export RUSTFLAGS="--remap-path-prefix=$PWD=/branchline --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
 
 rm -rf "$out" && mkdir -p "$out"
-tool cargo-deb
+tool cargo-deb 3.8.0
 echo "building the programs for Linux"
 cargo build --quiet --locked --release -p branchline-agent -p branchline-server -p branchline-desktop \
   -p branchline-manual --bins
 packaging/deb/build.sh "$out"
 if wanted rpm; then
-  tool cargo-generate-rpm
-  for name in agent server; do
-    folder=$([ $name = agent ] && echo agent || echo server-endpoint)
-    cargo generate-rpm --package "$folder" --output "$out/branchline-$name-$version-1.x86_64.rpm" --payload-compress xz \
-      --target-dir "${CARGO_TARGET_DIR:-$PWD/target}"
-  done
+  tool cargo-generate-rpm 0.21.1
+  packaging/rpm/build.sh "$out"
 fi
 if wanted msi; then
   echo "building the agent for Windows"
@@ -43,7 +39,7 @@ if wanted msi; then
   (cd packaging && zip -q -X -r "$out/branchline-policy-$version.zip" policy)
 fi
 if wanted sbom; then
-  tool cargo-cyclonedx
+  tool cargo-cyclonedx 0.5.9
   for package in agent:agent server:server-endpoint desktop:desktop/shell; do
     name=${package%:*} folder=${package#*:}
     cargo cyclonedx --quiet --manifest-path "$folder/Cargo.toml" --format json --spec-version 1.5 \

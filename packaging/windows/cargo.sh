@@ -18,14 +18,16 @@ if [ ${#need[@]} -gt 0 ]; then
 fi
 
 export RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc
-# The cache is the compiler's: Debian's security updates change it.
-cache="${XDG_CACHE_HOME:-$HOME/.cache}/branchline/windows/$($RUSTC -vV | sha256sum | cut -c1-16)"
+# Where it was built is nobody's business; what it panics with would say so.
+remapped="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=/usr/src=/rustc"
+# The cache is the compiler's, which Debian's security updates change, and these flags'.
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/branchline/windows/$( ($RUSTC -vV; echo "$remapped") | sha256sum | cut -c1-16)"
 if ! [ -e "$cache/made" ]; then
   echo "building the standard library for Windows, once (two minutes)" >&2
   rm -rf "$cache"; mkdir -p "$cache/empty/src"
   printf '[package]\nname = "empty"\nversion = "0.0.0"\nedition = "2021"\n[workspace]\n' > "$cache/empty/Cargo.toml"
   : > "$cache/empty/src/lib.rs"
-  (cd "$cache/empty" && CARGO_TARGET_DIR="$cache/empty/target" RUSTC_BOOTSTRAP=1 /usr/bin/cargo build --quiet \
+  (cd "$cache/empty" && CARGO_TARGET_DIR="$cache/empty/target" RUSTC_BOOTSTRAP=1 RUSTFLAGS="$remapped" /usr/bin/cargo build --quiet \
     --release -Z build-std=std,panic_unwind,test --target $target >&2)
   libraries="$cache/sysroot/lib/rustlib/$target/lib"
   mkdir -p "$libraries"

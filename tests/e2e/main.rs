@@ -40,6 +40,7 @@ mod p08_bounds;
 mod p09_disk_full;
 mod p10_outage;
 mod packages;
+mod packages_rpm;
 mod packages_windows;
 mod revocation;
 mod rollover;

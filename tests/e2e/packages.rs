@@ -8,13 +8,14 @@ use std::sync::OnceLock;
 
 use harness::debian::{as_root, program};
 use harness::debian_machine::{DebianMachine, system_without_mirror};
+use harness::packages::Format::Deb;
+use harness::packages::build;
 use harness::processes::{sandbox, succeeded, text};
-use harness::programs::binary;
 use harness::waiting::wait_for;
 use serde_json::Value;
 
 /// Two versions of the services' packages, so that there is one to upgrade from.
-const VERSIONS: [&str; 2] = ["0.1.0-1", "0.1.1-1"];
+pub const VERSIONS: [&str; 2] = ["0.1.0", "0.1.1"];
 
 /// The folder with the packages of both versions.
 fn packages() -> &'static Path {
@@ -22,37 +23,22 @@ fn packages() -> &'static Path {
     BUILT
         .get_or_init(|| {
             let folder = sandbox();
-            build(folder.path(), VERSIONS[0], &["agent", "server", "desktop"]);
-            build(folder.path(), VERSIONS[1], &["agent", "server"]);
+            build(
+                Deb,
+                folder.path(),
+                Some(VERSIONS[0]),
+                &["agent", "server", "desktop"],
+            );
+            build(Deb, folder.path(), Some(VERSIONS[1]), &["agent", "server"]);
             folder
         })
         .path()
 }
 
-fn build(folder: &Path, version: &str, names: &[&str]) {
-    let profile = binary("").canonicalize().expect("programs are built");
-    let name = match profile.file_name().and_then(|name| name.to_str()) {
-        Some("debug") => "dev",
-        _ => "release",
-    };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let built = Command::new(root.join("packaging/deb/build.sh"))
-        .arg(folder)
-        .args(["--profile", name, "--version", version])
-        .args(names)
-        .env(
-            "CARGO_TARGET_DIR",
-            profile.parent().expect("a target folder"),
-        )
-        .output()
-        .expect("run build.sh");
-    succeeded(&built);
-}
-
 fn package(name: &str, version: &str) -> PathBuf {
     let arch = Command::new("dpkg").arg("--print-architecture").output();
     let arch = text(&arch.expect("run dpkg").stdout);
-    packages().join(format!("branchline-{name}_{version}_{}.deb", arch.trim()))
+    packages().join(format!("branchline-{name}_{version}-1_{}.deb", arch.trim()))
 }
 
 /// Installs a package, as a silent roll-out does.
@@ -63,14 +49,14 @@ fn install(machine: &DebianMachine, name: &str, version: &str) -> String {
 }
 
 /// Central on the machine itself.
-fn central(machine: &DebianMachine) {
+pub fn central(machine: &DebianMachine) {
     let said = install(machine, "server", VERSIONS[0]);
     assert!(said.contains("branchline-server init"), "{said}");
     machine.shell("branchline-server init --name localhost && systemctl start branchline-server");
     machine.shell("branchline-server branch add LYN");
 }
 
-fn token(machine: &DebianMachine) -> String {
+pub fn token(machine: &DebianMachine) -> String {
     let made = machine.shell("branchline-server token create --branch LYN --json");
     let made: Value = serde_json::from_str(&made).expect("a token as JSON");
     made["token"].as_str().expect("the token").to_owned()
@@ -90,7 +76,7 @@ fn rolled_out(machine: &DebianMachine) -> String {
     token
 }
 
-fn file_as_marie(machine: &DebianMachine, subject: &str) -> String {
+pub fn file_as_marie(machine: &DebianMachine, subject: &str) -> String {
     machine.shell(&format!(
         "runuser -u marie -- branchline-agent ticket new --subject '{subject}' \
          --description 'paper jam' --category hardware"
@@ -98,7 +84,7 @@ fn file_as_marie(machine: &DebianMachine, subject: &str) -> String {
 }
 
 /// What central holds, by subject.
-fn subjects(machine: &DebianMachine) -> Vec<String> {
+pub fn subjects(machine: &DebianMachine) -> Vec<String> {
     let listed = machine.shell("branchline-server tickets list --limit 1000 --json");
     let listed: Value = serde_json::from_str(&listed).expect("tickets as JSON");
     let tickets = listed["tickets"].as_array().expect("tickets").iter();
@@ -183,7 +169,7 @@ fn an_upgrade_with_a_full_queue_turns_nobody_away_and_loses_nothing() {
     );
     let all = saved(&machine);
     let version = machine.shell("dpkg-query -W -f '${Version}' branchline-agent");
-    assert_eq!(version.trim(), VERSIONS[1]);
+    assert_eq!(version.trim(), format!("{}-1", VERSIONS[1]));
     machine.shell("systemctl start branchline-server");
     wait_for("all at central", || {
         (subjects(&machine).len() == all).then_some(())
@@ -271,7 +257,7 @@ fn packages_are_clean_and_two_builds_are_the_same() {
         assert!(found.status.success(), "{}", text(&found.stdout));
     }
     let again = sandbox();
-    build(again.path(), VERSIONS[0], &all);
+    build(Deb, again.path(), Some(VERSIONS[0]), &all);
     for name in all {
         let first = package(name, VERSIONS[0]);
         let second = again.path().join(first.file_name().expect("a file's name"));

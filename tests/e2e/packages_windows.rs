@@ -4,10 +4,9 @@
 //! client's MSI, around stand-ins: Wine has no WebView2, in which its window is drawn.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use harness::packages::build_msi;
 use harness::processes::{Central, sandbox, succeeded, text};
-use harness::programs::binary;
 use harness::waiting::{FILE_PATIENCE, wait_within};
 use harness::wine::WineComputer;
 use serde_json::Value;
@@ -16,21 +15,8 @@ use serde_json::Value;
 const VERSIONS: [&str; 2] = ["0.1.0", "0.1.1"];
 const AGENT: &str = r"C:\Program Files\Branchline\branchline-agent.exe";
 
-/// Builds an MSI with these options, and says where it is.
-fn built(folder: &Path, version: &str, options: &[&str], target: Option<&Path>) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut build = Command::new(root.join("packaging/windows/build.sh"));
-    build.arg(folder).args(["--version", version]).args(options);
-    if let Some(target) = target {
-        build.env("CARGO_TARGET_DIR", target);
-    }
-    let said = build.output().expect("run build.sh");
-    PathBuf::from(succeeded(&said).trim())
-}
-
 fn msi(folder: &Path, version: &str) -> PathBuf {
-    let target = binary("").canonicalize().expect("programs are built");
-    built(folder, version, &["--profile", "dev"], target.parent())
+    build_msi(folder, &["--profile", "dev", "--version", version])
 }
 
 fn msiexec(computer: &WineComputer, words: &[&str]) -> (bool, String) {
@@ -172,8 +158,9 @@ fn the_desktop_clients_msi_is_rolled_out_upgraded_and_removed() {
     }
     let program = folder.path().join("branchline-desktop.exe");
     let program = program.to_str().expect("a plain path");
-    let options = ["--name", "desktop", "--program", program];
-    let [first, second] = VERSIONS.map(|version| built(folder.path(), version, &options, None));
+    let options = ["--name", "desktop", "--program", program, "--version"];
+    let [first, second] =
+        VERSIONS.map(|version| build_msi(folder.path(), &[&options[..], &[version]].concat()));
     let computer = WineComputer::start();
     let programs = computer.drive_c().join("Program Files/Branchline/Desktop");
     let is_in_menu = || !named(&computer.drive_c(), "Branchline.lnk").is_empty();

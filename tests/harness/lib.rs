@@ -17,6 +17,7 @@ pub mod identity;
 pub mod journal;
 pub mod middlebox;
 pub mod narrow;
+pub mod packages;
 pub mod processes;
 pub mod programs;
 pub mod raw_http;

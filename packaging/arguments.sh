@@ -1,0 +1,18 @@
+# Read by the scripts that build packages for Linux; their arguments are
+#   OUT [--profile dev] [--version V] [NAME...]
+out=$(realpath -m "$1"); shift
+profile=release version="" names=()
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --profile) profile=$2; shift 2 ;;
+    --version) version=$2; shift 2 ;;
+    *) names+=("$1"); shift ;;
+  esac
+done
+[ ${#names[@]} -gt 0 ] || names=(agent server desktop)
+export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 1767225600)}"
+export TZ=UTC LC_ALL=C.UTF-8
+version=${version:-$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -1)}
+target=${CARGO_TARGET_DIR:-$PWD/target}
+programs="$target/$([ "$profile" = dev ] && echo debug || echo "$profile")"
+mkdir -p "$out"
