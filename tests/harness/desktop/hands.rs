@@ -115,7 +115,7 @@ impl Screen {
     }
 }
 
-/// Files held by the mouse.
+/// Files held by the mouse. The window that they come from is there until this is dropped.
 #[derive(Debug)]
 pub struct Dragged<'a> {
     screen: &'a Screen,
@@ -124,10 +124,7 @@ pub struct Dragged<'a> {
 
 impl Dragged<'_> {
     /// Lets go of them.
-    pub fn let_go(self) {
+    pub fn let_go(&self) {
         self.screen.hands(&["mouseup", "1"]);
-        // The window they came from gives them when it is asked, and ends.
-        let mut source = self._source;
-        source.0.wait().expect("await the other window");
     }
 }
