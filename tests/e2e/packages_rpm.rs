@@ -1,4 +1,4 @@
-//! The rpms on a machine with a real systemd: installed, joined, upgraded with a full queue, removed. The
+//! The rpms on a machine with a real systemd: installed, joined, upgraded while a ticket waits, removed. The
 //! machine is Debian's with Debian's rpm, as no other system can be made here: the scripts, users, units and
 //! settings are tried, and what the rpms need is read, not resolved.
 
@@ -32,7 +32,7 @@ fn package(name: &str, version: &str) -> PathBuf {
     folder.path().join(file)
 }
 
-/// Debian's rpm knows nothing of Debian's libraries, and says where it should not be used.
+/// Debian's rpm knows nothing of Debian's libraries, which rpms need too.
 fn rpm(machine: &DebianMachine, words: &str) -> String {
     machine.shell(&format!("rpm --nodeps {words}"))
 }
