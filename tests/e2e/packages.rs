@@ -92,6 +92,15 @@ pub fn subjects(machine: &DebianMachine) -> Vec<String> {
     tickets.map(subject).collect()
 }
 
+/// Both units are exposed by at most 2.0.
+pub fn assert_hardened(machine: &DebianMachine) {
+    for unit in ["branchline-agent", "branchline-server"] {
+        machine.shell(&format!(
+            "systemd-analyze security --no-pager --threshold=20 {unit}"
+        ));
+    }
+}
+
 #[test]
 fn a_silent_roll_out_joins_files_and_leaves_no_token() {
     let machine = DebianMachine::start();
@@ -124,11 +133,7 @@ fn a_silent_roll_out_joins_files_and_leaves_no_token() {
         let seen = as_paul(words);
         assert!(!seen.contains("Printer"), "{words}: {seen}");
     }
-    for unit in ["branchline-agent", "branchline-server"] {
-        machine.shell(&format!(
-            "systemd-analyze security --no-pager --threshold=20 {unit}"
-        ));
-    }
+    assert_hardened(&machine);
     let others = machine.run(&[
         "runuser",
         "-u",
@@ -311,11 +316,7 @@ fn a_newer_debian_takes_the_same_packages() {
     file_as_marie(&machine, "one");
     install(&machine, "agent", VERSIONS[1]);
     file_as_marie(&machine, "two");
-    for unit in ["branchline-agent", "branchline-server"] {
-        machine.shell(&format!(
-            "systemd-analyze security --no-pager --threshold=20 {unit}"
-        ));
-    }
+    assert_hardened(&machine);
     machine.shell("systemctl start branchline-server");
     wait_for("both at central", || {
         let mut there = subjects(&machine);

@@ -13,7 +13,7 @@ use harness::packages::build;
 use harness::processes::{sandbox, succeeded, text};
 use harness::waiting::wait_for;
 
-use crate::packages::{VERSIONS, file_as_marie, subjects, token};
+use crate::packages::{VERSIONS, assert_hardened, file_as_marie, subjects, token};
 
 fn package(name: &str, version: &str) -> PathBuf {
     static BUILT: OnceLock<tempfile::TempDir> = OnceLock::new();
@@ -85,11 +85,7 @@ fn an_rpm_joins_files_and_is_upgraded_with_a_full_queue() {
     let version = machine.shell("rpm -q --queryformat '%{VERSION}' branchline-agent");
     assert_eq!(version.trim(), VERSIONS[1]);
     machine.shell("grep -q '# ours' /etc/branchline/agent.toml");
-    for unit in ["branchline-agent", "branchline-server"] {
-        machine.shell(&format!(
-            "systemd-analyze security --no-pager --threshold=20 {unit}"
-        ));
-    }
+    assert_hardened(&machine);
     machine.shell("systemctl start branchline-server");
     wait_for("both at central", || {
         let mut there = subjects(&machine);
