@@ -10,9 +10,10 @@ while [ $# -gt 0 ]; do
   esac
 done
 [ ${#names[@]} -gt 0 ] || names=(agent server desktop)
-export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 1767225600)}"
+given=$version
+. packaging/version.sh
+version=${given:-$version}
 export TZ=UTC LC_ALL=C.UTF-8
-version=${version:-$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -1)}
 target=${CARGO_TARGET_DIR:-$PWD/target}
 programs="$target/$([ "$profile" = dev ] && echo debug || echo "$profile")"
 mkdir -p "$out"

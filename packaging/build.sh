@@ -8,12 +8,7 @@ without=" ${WITHOUT:-} "
 wanted() { case "$without" in *" $1 "*) return 1 ;; esac; }
 tool() { command -v "$1" >/dev/null || { echo "installing $1 (some minutes)"; cargo install --locked --quiet "$1" --version "$2"; }; }
 
-version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -1)
-commit=$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 1767225600)}
-day=$(date -u -d "@$SOURCE_DATE_EPOCH" +%F)
-export SOURCE_DATE_EPOCH
-export BRANCHLINE_VERSION="$version (commit $commit, $day)"
+. packaging/version.sh
 # Where it was built is nobody's business, and would make two builds differ.
 export RUSTFLAGS="--remap-path-prefix=$PWD=/branchline --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
 
