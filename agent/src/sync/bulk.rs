@@ -43,7 +43,7 @@ use plan::{Plan, Wanted};
 use rate::RateStatus;
 
 /// Bytes of bodies in memory at once, whatever the link could carry.
-const IN_FLIGHT_BYTES: usize = 16 * 1024 * 1024;
+const IN_FLIGHT_BYTES: usize = 12 * 1024 * 1024;
 /// Files that are asked of the store for being the oldest.
 const OLDEST: usize = 64;
 /// How often the store is asked for files without being told to.

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::ReadModelError;
 
 /// Of the tables below, and of what is written into them. A file of another version is not read.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 const TABLES: &str = "
     CREATE TABLE self (
@@ -126,10 +126,12 @@ const TABLES: &str = "
         PRIMARY KEY (branch, state)
     ) WITHOUT ROWID, STRICT;
 
-    -- One document per ticket, under the ticket's row. The text itself stands above.
+    -- One document per ticket, under the ticket's row. The text itself stands above. People search while they
+    -- type: what begins with the same two or three letters has a list of its own, and is not put together
+    -- for each question (a third of the time at worst; building takes twice as long).
     CREATE VIRTUAL TABLE search USING fts5 (
         number, subject, said, people, branch, files,
-        content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 2'
+        content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3'
     );
 ";
 
