@@ -35,14 +35,18 @@ if wanted msi; then
 fi
 if wanted sbom; then
   tool cargo-cyclonedx 0.5.9
-  for package in agent:agent server:server-endpoint desktop:desktop/shell; do
-    name=${package%:*} folder=${package#*:}
+  # A program for Windows has other parts than the same one for Linux.
+  for bill in agent:agent:linux-gnu server:server-endpoint:linux-gnu desktop:desktop/shell:linux-gnu \
+    agent:agent:windows-gnu desktop:desktop/shell:windows-gnu; do
+    IFS=: read -r name folder system <<< "$bill"
+    case "$system" in windows-*) target=x86_64-pc-$system ;; *) target=$(uname -m)-unknown-$system ;; esac
+    made="branchline-$name-$version-${system%-gnu}.cdx"
     cargo cyclonedx --quiet --manifest-path "$folder/Cargo.toml" --format json --spec-version 1.5 \
-      --override-filename "branchline-$name.cdx"
-    find . -path ./target -prune -o -name "branchline-$name.cdx.json" -print | while read -r bill; do
-      [ "$bill" = "./$folder/branchline-$name.cdx.json" ] && mv "$bill" "$out/branchline-$name-$version.cdx.json" || rm "$bill"
-    done
-    sed -i "s#file://$PWD#file:///branchline#g" "$out/branchline-$name-$version.cdx.json"
+      --target "$target" --override-filename "$made"
+    mv "$folder/$made.json" "$out"
+    # It writes one beside each part of the workspace too.
+    find . -path ./target -prune -o -path ./dist -prune -o -name "$made.json" -exec rm {} +
+    sed -i "s#file://$PWD#file:///branchline#g" "$out/$made.json"
   done
 fi
 (cd "$out" && sha256sum ./* | sed 's# \./# #' > SHA256SUMS)

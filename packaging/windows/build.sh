@@ -50,8 +50,11 @@ if [ -s "$work/said" ]; then cat "$work/said" >&2; exit 1; fi
 agent_tables() {
   # S-1-5-80-…: the service's own account, whose number is made of its name.
   service=S-1-5-80-2150088854-901187533-1745477318-1638738413-4232167292
-  # Only the service, the system and administrators see the data.
-  access="D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;$service)"
+  # Only the service, the system and administrators see the data. Everybody reads the settings; below
+  # ProgramData everybody could also add some, which the service would take for IT's.
+  administrators="D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)"
+  data="$administrators(A;OICI;FA;;;$service)"
+  settings="$administrators(A;OICI;0x1200a9;;;BU)"
   # Newer versions of wixl make this table themselves, and leave it empty.
   environment=()
   msiinfo tables "$msi" | grep -x Environment > /dev/null || environment=(
@@ -63,7 +66,8 @@ agent_tables() {
     "${environment[@]}" \
     -q "INSERT INTO \`Environment\` (\`Environment\`, \`Name\`, \`Value\`, \`Component_\`) VALUES ('Path', '=-*PATH', '[~];[INSTALLDIR]', 'Program')" \
     -q "CREATE TABLE \`MsiLockPermissionsEx\` (\`MsiLockPermissionsEx\` CHAR(72) NOT NULL, \`LockObject\` CHAR(72) NOT NULL, \`Table\` CHAR(32) NOT NULL, \`SDDLText\` CHAR(0) NOT NULL, \`Condition\` CHAR(255) PRIMARY KEY \`MsiLockPermissionsEx\`)" \
-    -q "INSERT INTO \`MsiLockPermissionsEx\` (\`MsiLockPermissionsEx\`, \`LockObject\`, \`Table\`, \`SDDLText\`) VALUES ('Data', 'DATADIR', 'CreateFolder', '$access')" \
+    -q "INSERT INTO \`MsiLockPermissionsEx\` (\`MsiLockPermissionsEx\`, \`LockObject\`, \`Table\`, \`SDDLText\`) VALUES ('Data', 'DATADIR', 'CreateFolder', '$data')" \
+    -q "INSERT INTO \`MsiLockPermissionsEx\` (\`MsiLockPermissionsEx\`, \`LockObject\`, \`Table\`, \`SDDLText\`) VALUES ('Settings', 'SETTINGSDIR', 'CreateFolder', '$settings')" \
     -q "CREATE TABLE \`MsiServiceConfigFailureActions\` (\`MsiServiceConfigFailureActions\` CHAR(72) NOT NULL, \`Name\` CHAR(255) NOT NULL, \`Event\` INT NOT NULL, \`ResetPeriod\` LONG, \`RebootMessage\` CHAR(255), \`Command\` CHAR(255), \`Actions\` CHAR(255), \`DelayActions\` CHAR(255), \`Component_\` CHAR(72) NOT NULL PRIMARY KEY \`MsiServiceConfigFailureActions\`)" \
     -q "INSERT INTO \`MsiServiceConfigFailureActions\` (\`MsiServiceConfigFailureActions\`, \`Name\`, \`Event\`, \`ResetPeriod\`, \`Actions\`, \`DelayActions\`, \`Component_\`) VALUES ('Restart', 'BranchlineAgent', 1, 86400, '1[~]1[~]1', '5000[~]30000[~]60000', 'Program')" \
     -q "CREATE TABLE \`MsiServiceConfig\` (\`MsiServiceConfig\` CHAR(72) NOT NULL, \`Name\` CHAR(255) NOT NULL, \`Event\` INT NOT NULL, \`ConfigType\` LONG NOT NULL, \`Argument\` CHAR(255), \`Component_\` CHAR(72) NOT NULL PRIMARY KEY \`MsiServiceConfig\`)" \

@@ -4,6 +4,7 @@
 //! client's MSI, around stand-ins: Wine has no WebView2, in which its window is drawn.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use harness::packages::build_msi;
 use harness::processes::{Central, sandbox, succeeded, text};
@@ -74,21 +75,54 @@ fn file(computer: &WineComputer, subject: &str) {
     assert!(filed.contains("LYN-"), "{filed}");
 }
 
+/// Wine has no access lists that could be tried; this is what the MSI asks of Windows, where everybody may
+/// otherwise add files below ProgramData.
+fn assert_closed(msi: &Path) {
+    let mut ask = Command::new("msiinfo");
+    ask.arg("export").arg(msi).arg("MsiLockPermissionsEx");
+    let lists = succeeded(&ask.output().expect("run msiinfo"));
+    let of = |folder: &str| {
+        let row = lists.lines().find(|row| row.contains(folder));
+        row.and_then(|row| row.split('\t').nth(3)).expect("a list")
+    };
+    let (settings, data) = (of("SETTINGSDIR"), of("DATADIR"));
+    for list in [settings, data] {
+        assert!(list.starts_with("D:P("), "nothing is inherited: {list}");
+    }
+    assert!(!data.contains(";BU)"), "no user sees the data: {data}");
+    let users: Vec<&str> = settings
+        .split('(')
+        .filter(|one| one.contains(";BU)"))
+        .collect();
+    assert_eq!(
+        users,
+        ["A;OICI;0x1200a9;;;BU)"],
+        "users read settings, no more"
+    );
+}
+
 #[test]
 fn an_msi_is_rolled_out_upgraded_and_removed() {
     let folder = sandbox();
     let [first, second] = VERSIONS.map(|version| msi(folder.path(), version));
+    assert_closed(&first);
     let mut central = Central::init(folder.path());
     central.start();
     let token = central.token("LYN");
     let computer = WineComputer::start();
 
     let said = format!("ENROLL_TOKEN={token}");
-    install(&computer, &first, &[&said, r"DROP_FOLDER=C:\Scans"]);
+    install(&computer, &first, &[&said, r"DROP_FOLDER=C:\Scans\"]);
     file(&computer, "from the command");
     wait_within(FILE_PATIENCE, "the ticket at central", || {
         (subjects(&central) == ["from the command"]).then_some(())
     });
+    let source = r"HKLM\SYSTEM\CurrentControlSet\Services\EventLog\Application\BranchlineAgent";
+    let events = text(&computer.run(&["reg", "query", source]).stdout).to_lowercase();
+    assert!(
+        events.contains(r"c:\windows\system32\eventcreate.exe"),
+        "{events}"
+    );
     let left = computer.holding(&token[token.len() / 2..]);
     assert!(left.is_empty(), "the token is still in {left:?}");
 

@@ -100,8 +100,7 @@ fn told(server: &str, drop_folder: &str) -> Table {
     if !server.trim().is_empty() {
         told.insert("server".to_owned(), Value::String(server.trim().to_owned()));
     }
-    // Installers write folders with a separator at their end.
-    let folder = drop_folder.trim().trim_end_matches('\\');
+    let folder = without_separator(drop_folder.trim());
     if !folder.is_empty() {
         let rule = Table::from_iter([("path".to_owned(), Value::String(folder.to_owned()))]);
         let rules = vec![Value::Table(rule)];
@@ -110,9 +109,24 @@ fn told(server: &str, drop_folder: &str) -> Table {
     told
 }
 
+/// Installers write folders with a separator at their end; only a drive's top folder needs it.
+fn without_separator(folder: &str) -> &str {
+    match folder.trim_end_matches('\\') {
+        drive if drive.ends_with(':') => folder,
+        folder => folder,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_ends_without_a_separator_unless_it_is_a_drive() {
+        assert_eq!(without_separator(r"C:\My Scans\\"), r"C:\My Scans");
+        assert_eq!(without_separator(r"C:\Scans"), r"C:\Scans");
+        assert_eq!(without_separator(r"S:\"), r"S:\");
+    }
 
     fn args(server: &str, drop_folder: &str, token: &str) -> SetupArgs {
         SetupArgs {
