@@ -117,6 +117,10 @@ fn an_msi_is_rolled_out_upgraded_and_removed() {
     wait_within(FILE_PATIENCE, "the ticket at central", || {
         (subjects(&central) == ["from the command"]).then_some(())
     });
+    let service = r"HKLM\SYSTEM\CurrentControlSet\Services\BranchlineAgent";
+    let service = text(&computer.run(&["reg", "query", service]).stdout);
+    let quoted = format!("\"{AGENT}\" run --service");
+    assert!(service.contains(&quoted), "{service}");
     let source = r"HKLM\SYSTEM\CurrentControlSet\Services\EventLog\Application\BranchlineAgent";
     let events = text(&computer.run(&["reg", "query", source]).stdout).to_lowercase();
     assert!(

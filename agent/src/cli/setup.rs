@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::identity::token_sources::TOKEN_FILE;
+use crate::platform::service;
 
 use super::CliError;
 
@@ -92,7 +93,22 @@ pub(super) fn execute(args: SetupArgs, path: &Path) -> Result<ExitCode, CliError
             })
             .map_err(|fault| wrote(&file, &fault))?;
     }
+    std::env::current_exe()
+        .and_then(|program| {
+            let program = program.to_string_lossy();
+            service::revise_command(|command| in_quotes(command, &program))
+        })
+        .map_err(|fault| CliError::call_it(format!("the line that starts the service: {fault}")))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The line that starts the service, with the program in quotes: without, `C:\Program.exe` would be tried
+/// before it (CWE-428), and not every installer writes them. `None` where there is nothing to change.
+fn in_quotes(command: &str, program: &str) -> Option<String> {
+    let (start, arguments) = command.split_at_checked(program.len())?;
+    let is_bare =
+        start.eq_ignore_ascii_case(program) && (arguments.is_empty() || arguments.starts_with(' '));
+    is_bare.then(|| format!("\"{program}\"{arguments}"))
 }
 
 fn told(server: &str, drop_folder: &str) -> Table {
@@ -126,6 +142,19 @@ mod tests {
         assert_eq!(without_separator(r"C:\My Scans\\"), r"C:\My Scans");
         assert_eq!(without_separator(r"C:\Scans"), r"C:\Scans");
         assert_eq!(without_separator(r"S:\"), r"S:\");
+    }
+
+    #[test]
+    fn the_services_program_is_put_in_quotes_once() {
+        let program = r"C:\Program Files\Branchline\branchline-agent.exe";
+        let quoted = format!("\"{program}\" run --service");
+        let bare = format!("{} run --service", program.to_lowercase());
+        assert_eq!(in_quotes(&bare, program).as_ref(), Some(&quoted));
+        assert_eq!(in_quotes(program, program), Some(format!("\"{program}\"")));
+        assert_eq!(in_quotes(&quoted, program), None);
+        for other in ["", "C:\\é", &format!("{program}2 run")] {
+            assert_eq!(in_quotes(other, program), None, "{other}");
+        }
     }
 
     fn args(server: &str, drop_folder: &str, token: &str) -> SetupArgs {

@@ -11,7 +11,7 @@ pub const POLICY: &str = r"HKEY_LOCAL_MACHINE\SOFTWARE\Policies\Branchline\Agent
 const KEY: &str = r"SOFTWARE\Policies\Branchline\Agent";
 
 /// ERROR_FILE_NOT_FOUND, as an HRESULT.
-const NO_SUCH_KEY: u32 = 0x8007_0002;
+pub(super) const NO_SUCH_KEY: u32 = 0x8007_0002;
 
 /// Values and keys that are read; more are a mistake.
 const ENTRIES: usize = 256;

@@ -7,14 +7,21 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use windows_registry::LOCAL_MACHINE;
 use windows_service::service::{
     ServiceControl, ServiceControlAccept, ServiceExitCode, ServiceState, ServiceStatus, ServiceType,
 };
 use windows_service::service_control_handler::{self, ServiceControlHandlerResult};
 use windows_service::service_dispatcher;
 
+use super::policy::NO_SUCH_KEY;
+
 /// The service's name, as the installer gives it.
 pub const NAME: &str = "BranchlineAgent";
+
+/// Where the SCM keeps what it knows of the service, and under which name the line that starts it.
+const KEY: &str = r"SYSTEM\CurrentControlSet\Services\BranchlineAgent";
+const COMMAND: &str = "ImagePath";
 
 /// How long the agent may take to end; it needs less.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
@@ -31,6 +38,21 @@ pub fn tell_alive() {}
 /// The SCM starts a service again that ended, and does not ask whether one lives.
 pub fn alive_every() -> Option<Duration> {
     None
+}
+
+/// Puts another line in place of the one that starts the service, where `revise` gives one; nothing where
+/// there is no such service.
+pub fn revise_command(revise: impl FnOnce(&str) -> Option<String>) -> io::Result<()> {
+    let command = match LOCAL_MACHINE.options().read().open(KEY) {
+        Ok(key) => key.get_string(COMMAND)?,
+        Err(fault) if fault.code().0.cast_unsigned() == NO_SUCH_KEY => return Ok(()),
+        Err(fault) => return Err(fault.into()),
+    };
+    let Some(revised) = revise(&command) else {
+        return Ok(());
+    };
+    let key = LOCAL_MACHINE.options().read().write().open(KEY)?;
+    Ok(key.set_expand_string(COMMAND, revised)?)
 }
 
 /// The agent, which ends when the token is cancelled and gives the process's exit code.
