@@ -130,7 +130,7 @@ async fn desktop_a_ticket_climbs_the_ladder_and_its_answer_is_announced() {
     let shown = succeeded(&world.branch.cli(&["ticket", "show", "LYN-000001"]));
     assert!(shown.contains("scan-0412.pdf"), "{shown}");
 
-    page.press("Show this ticket").await;
+    page.press_one_of(&["Show this ticket", "Show"]).await;
     page.until(
         "the first rung",
         &format!("{RUNGS} === 'done now ahead ahead ahead'"),

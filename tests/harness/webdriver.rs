@@ -113,13 +113,19 @@ impl Session {
     /// Waits for a button that says this, and presses it a moment later: WebKit's driver waits without end for
     /// a script in which a form was handed in.
     pub async fn press(&self, label: &str) {
-        let label = json!(label);
+        self.press_one_of(&[label]).await;
+    }
+
+    /// Presses whichever button of these is there first.
+    pub async fn press_one_of(&self, labels: &[&str]) {
+        let labels = json!(labels);
         let body = format!(
             "const all = [...document.querySelectorAll('button')];
-             const one = all.find((b) => b.innerText.trim() === {label} || b.ariaLabel === {label});
+             const is = (label) => {labels}.includes(label);
+             const one = all.find((b) => is(b.innerText.trim()) || is(b.ariaLabel));
              if (one) setTimeout(() => one.click(), 0); return Boolean(one)"
         );
-        self.until(&format!("a button {label}"), &body).await;
+        self.until(&format!("a button {labels}"), &body).await;
     }
 
     /// Types into an element, key by key.

@@ -27,13 +27,15 @@ impl<A: Agent> Controller<A> {
     /// Hands a draft in. Says "saved" only when the agent has answered for all of it (P1).
     pub async fn hand_in(&self, id: OperationId) -> HandedIn {
         let words = self.language().words();
+        // Before the draft says so: the loop looks for such, and would leave its person with "not yet".
+        let turn = self.try_to_carry(id);
         match self.drafts().hand_in(id, true) {
             Ok(_) | Err(DraftError::Disk(_)) => {}
             Err(fault) => return refused(self.fault_words(&fault)),
         }
-        let outcome = match self.try_to_carry(id) {
+        let outcome = match turn {
             Some(_turn) => self.carry(id).await,
-            // The loop is at it already.
+            // It had been handed in before, and the loop is at it.
             None => HandedIn::Waiting {
                 words: words.try_again.to_owned(),
             },

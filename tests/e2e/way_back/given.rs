@@ -355,7 +355,8 @@ async fn p8_what_no_reply_takes_is_given_up_and_its_bytes_go() {
         let folder = world.central.vault().join("released").join(&root[..2]);
         folder.join(&root).exists()
     };
-    assert!(released());
+    // The verdict is written before the file is moved.
+    wait_for("it to be released", || released().then_some(()));
     world.central.stop();
     world.central.set_clock(8 * 24 * 3_600);
     world.central.start();
