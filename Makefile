@@ -19,7 +19,7 @@ help:
 	@echo "make console the web page for central support, which the server embeds"
 	@echo "make client  the pages in the desktop client's window"
 	@echo "make bench   speed, memory and bytes on the wire, each beside a baseline of the same run"
-	@echo "make packages  debs, the MSI, rpms, bills of materials and checksums, into dist/"
+	@echo "make packages  debs, rpms, MSIs, bills of materials and checksums, into dist/"
 	@echo "make lint    formatting, clippy, Biome and tsc; warnings are errors"
 	@echo "make deny    licences, bans and sources of all dependencies"
 

@@ -2,7 +2,7 @@
 //! shown to them.
 //!
 //! Writes a drop-in of its own, so that what IT wrote stays as it is, and nothing for what it was not told:
-//! an upgrade tells nothing and changes nothing.
+//! an upgrade tells nothing and changes nothing. On Windows it also sees to the line that starts the service.
 
 use std::io::Write;
 use std::path::Path;
